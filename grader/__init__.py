@@ -1,0 +1,3 @@
+"""Release, execute and grade GAN labs."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,174 @@
+"""lab.toml: what a lab asks for and how it is scored."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from grader.errors import SpecError
+
+
+class Table(BaseModel):
+    """Base of all tables: immutable; a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Limits(Table):
+    """What one execution may use; CPU time decides, wall time only catches what waits for ever."""
+
+    cpu_s: Positive = 120
+    wall_s: Positive = 240
+    memory_mb: Count = 3000
+    processes: Count = 64
+    disk_mb: Count = 512
+    checkpoint_mb: Count = 200
+
+
+class MetricCriterion(Table):
+    """Points for a metric of the images: all at `full`, none at `zero`, linear between."""
+
+    metric: str = Field(description="full metric name, such as `fid2k_test_indomain`")
+    title: str = ""
+    points: Positive
+    full: float
+    zero: float
+    needs: str | None = Field(None, description="metric that must earn more than 0 points, else this one earns none")
+    hint: str | None = Field(None, description="what to try when points are lost")
+
+    @property
+    def name(self) -> str:
+        return self.metric
+
+    @model_validator(mode="after")
+    def _two_anchors(self) -> Self:
+        if self.full == self.zero:
+            raise ValueError(f"full and zero are both {self.full}; they must differ")
+        return self
+
+
+class UnitCriterion(Table):
+    """Points for a TODO that answers fresh inputs correctly."""
+
+    unit: str = Field(description="name of a unit check, such as `generator_shape`")
+    title: str = ""
+    points: Positive
+    hint: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.unit
+
+
+class ManualCriterion(Table):
+    """Points that a person gives for an answer."""
+
+    question: str = Field(description="id of the question's TODO, such as `q_dc`")
+    title: str = ""
+    points: Positive
+
+    @property
+    def name(self) -> str:
+        return self.question
+
+
+class Task(Table):
+    """One notebook of the lab."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str = ""
+    notebook: str = Field(pattern=r"^[\w.-]+\.ipynb$")
+    dataset: str = Field(description="name of the pack that scores the images")
+    samples: Count = 2000
+    shape: tuple[Count, ...] = Field(description="shape of one generated image, such as [28, 28]")
+    classes: tuple[str, ...] = Field((), description="names of the classifier's classes, in order")
+    limits: Limits = Limits()
+    criterion: tuple[MetricCriterion | UnitCriterion, ...]
+    manual: tuple[ManualCriterion, ...] = ()
+
+    @property
+    def metrics(self) -> tuple[MetricCriterion, ...]:
+        return tuple(c for c in self.criterion if isinstance(c, MetricCriterion))
+
+    @property
+    def units(self) -> tuple[UnitCriterion, ...]:
+        return tuple(c for c in self.criterion if isinstance(c, UnitCriterion))
+
+    @property
+    def max_score(self) -> float:
+        """Automatic points that can be had."""
+        return sum(c.points for c in self.criterion)
+
+    @model_validator(mode="after")
+    def _names_make_sense(self) -> Self:
+        names = [c.name for c in (*self.criterion, *self.manual)]
+        if doubled := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"task {self.id}: criterion {doubled[0]} stands there twice")
+        for criterion in self.metrics:
+            if criterion.needs and criterion.needs not in {c.metric for c in self.metrics}:
+                raise ValueError(f"task {self.id}: {criterion.metric} needs {criterion.needs}, which is no metric criterion")
+        return self
+
+
+class Lab(Table):
+    """The lab as a whole."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    files: tuple[str, ...] = Field(description="what a hand-in consists of; patterns allowed")
+
+
+class LabSpec(Table):
+    """A whole lab.toml."""
+
+    lab: Lab
+    task: tuple[Task, ...] = Field(min_length=1)
+    sha256: str = Field("", exclude=True)
+
+    @model_validator(mode="after")
+    def _task_ids_differ(self) -> Self:
+        ids = [task.id for task in self.task]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"two tasks share an id: {', '.join(ids)}")
+        return self
+
+
+def load_spec(path: Path) -> LabSpec:
+    """Read lab.toml.
+
+    Raises:
+        SpecError: the file is missing, not TOML, or not a lab; the message names the place.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror}); a lab folder needs a lab.toml, see `grader init`") from error
+    try:
+        table = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not valid TOML: {error}") from error
+    try:
+        spec = LabSpec.model_validate({**table, "sha256": hashlib.sha256(data).hexdigest()})
+    except ValidationError as error:
+        raise SpecError(f"{path} does not describe a lab:\n" + "\n".join(_complaints(error))) from error
+    return spec
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    """One line a mistake, with the place written as in TOML: `task[0].criterion[2].points`."""
+    lines = []
+    for item in error.errors():
+        place = ""
+        for part in item["loc"]:
+            if isinstance(part, int):
+                place += f"[{part}]"
+            elif not part.endswith("Criterion"):  # the union's branch names are ours, not the author's
+                place += f".{part}" if place else part
+        lines.append(f"  {place or 'file'}: {item['msg']}")
+    return lines

@@ -1,0 +1,106 @@
+"""Train a reference model by running its solution notebook, the way a student would.
+
+    python solutions/train.py lab8/lab8_vanilla --data data --out runs/lab8_vanilla
+
+The notebook is executed in the run folder with TRAIN = True; it writes `checkpoints/handin.pt` and `checkpoints/resume.pt`
+after each epoch, so an interrupted run goes on where it was when the command is given again. Each epoch's `handin.pt` is also
+kept as `history/<number>.pt`. At the end the generator is stored in half precision beside a model card.
+Needs torch, numpy, jupytext and papermill.
+"""
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import torch
+
+SOLUTIONS = Path(__file__).parent
+
+
+def keep_history(run: Path, stop: threading.Event) -> None:
+    """Copy every new handin.pt to history/, since the notebook keeps only the newest."""
+    source, seen = run / "checkpoints" / "handin.pt", 0.0
+    history = run / "history"
+    history.mkdir(exist_ok=True)
+    while True:
+        last_look = stop.is_set()
+        if source.exists() and (changed := source.stat().st_mtime) != seen:
+            seen = changed
+            shutil.copyfile(source, history / f"{len(list(history.iterdir())) + 1:03d}.pt")
+        if last_look:
+            return
+        stop.wait(2)
+
+
+def execute(script: Path, run: Path, data: Path, device: str) -> float:
+    """Execute the solution notebook in the run folder; return the seconds that it took."""
+    notebook = run / f"{script.stem}.ipynb"
+    nbformat.write(jupytext.read(script), notebook)
+    stop = threading.Event()
+    watcher = threading.Thread(target=keep_history, args=(run, stop))
+    watcher.start()
+    started = time.monotonic()
+    try:
+        papermill.execute_notebook(
+            notebook,
+            run / f"{script.stem}.trained.ipynb",
+            parameters={"TRAIN": True, "DEVICE": device, "DATA_DIR": str(data.resolve())},
+            cwd=str(run),
+            log_output=True,
+            progress_bar=False,
+        )
+    finally:
+        stop.set()
+        watcher.join()
+    return time.monotonic() - started
+
+
+def store_half(source: Path, target: Path) -> None:
+    """Store a state dict in half precision; integer buffers stay as they are."""
+    state = torch.load(source, map_location="cpu", weights_only=True)
+    torch.save({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, target)
+
+
+def data_sha256(data: Path) -> str:
+    """Hash over every file below the data folder, names included, in sorted order."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in data.rglob("*") if p.is_file()):
+        digest.update(file.relative_to(data).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def write_card(target: Path, *, device: str, epochs: int, seconds: float, data: Path) -> None:
+    """Write the model card's [training] table; [metrics] is added by the script that measures them."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=SOLUTIONS, capture_output=True, text=True).stdout.strip()
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU cores"
+    target.write_text(
+        "[training]\n"
+        f'device = "{name}"\nepochs = {epochs}\nseconds = {seconds:.0f}\n'
+        f'data_sha256 = "{data_sha256(data)}"\ncommit = "{commit}"\ntorch = "{torch.__version__}"\n'
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebook", help="lab and notebook, for example lab8/lab8_vanilla")
+    parser.add_argument("--data", type=Path, required=True, help="folder of `grader data get`")
+    parser.add_argument("--out", type=Path, required=True, help="run folder; used again to resume")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    script = SOLUTIONS / f"{options.notebook}.py"
+    options.out.mkdir(parents=True, exist_ok=True)
+    seconds = execute(script, options.out, options.data, options.device)
+    store_half(options.out / "checkpoints" / "handin.pt", options.out / f"{script.stem}.pt")
+    resume = torch.load(options.out / "checkpoints" / "resume.pt", map_location="cpu", weights_only=True)
+    write_card(options.out / f"{script.stem}.toml", device=options.device, epochs=resume["epoch"], seconds=seconds, data=options.data)
+
+
+if __name__ == "__main__":
+    main()
