@@ -1,0 +1,57 @@
+# `make demo` grades a sample class, `make test` runs all checks; both install what is missing into .venv first.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+DEMO ?= lab8
+WORKERS ?= 2
+
+.PHONY: help install demo test test-fast test-slow lint format docs lock clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.tools/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Try make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .tools || { echo "Python's venv module is missing: apt-get install python3-venv"; rm -rf .tools; exit 1; }
+	@.tools/bin/python -m pip install --quiet uv
+
+$(BIN)/grader: requirements.lock pyproject.toml $(filter .tools/bin/uv,$(UV))
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	@echo "Installing the pinned packages (PyTorch is large: a minute or a few) ..."
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+install: $(BIN)/grader  ## make .venv with the grader and everything that it needs
+
+demo: install  ## make a sample class in lab8/ and grade it
+	@$(BIN)/python -m tests.sample_class $(DEMO)
+	@$(BIN)/grader run $(DEMO) --workers $(WORKERS)
+
+test: lint test-fast test-slow  ## all checks: linters, types, import rules, every test
+
+test-fast: install
+	@$(BIN)/python -m pytest
+
+test-slow: install
+	@$(BIN)/python -m pytest -m slow
+
+lint: install  ## ruff, mypy, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: install  ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: install  ## generate the templates, the reference picture and the README's pictures again
+	@$(BIN)/grader release --write-templates
+
+lock: $(filter .tools/bin/uv,$(UV))  ## pin the newest allowed versions with their hashes
+	@$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header --upgrade --output-file requirements.lock
+
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) .tools $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Ways to work through a class: here, on this machine."""

@@ -1,0 +1,168 @@
+"""The database of a course: every result that was ever given, appended and never overwritten."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from sqlalchemy import DateTime, ForeignKey, LargeBinary, String, Text, create_engine, event, select
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+
+from grader.errors import StoreError
+from grader.models import Artifact, Status, SubmissionResult
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+
+class ResultRow(Base):
+    """One grading of one submission; the newest of a student and lab is the one in force."""
+
+    __tablename__ = "results"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lab: Mapped[str] = mapped_column(String, index=True)
+    student: Mapped[str] = mapped_column(String, index=True)
+    attempt: Mapped[str] = mapped_column(String)
+    key: Mapped[str] = mapped_column(String, index=True)
+    """hash of everything the result depends on: submission, spec, template, pack, grader"""
+    status: Mapped[str] = mapped_column(String)
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    body: Mapped[str] = mapped_column(Text)
+    artifacts: Mapped[list["ArtifactRow"]] = relationship(cascade="all")
+
+
+class ArtifactRow(Base):
+    """A picture that belongs to a result."""
+
+    __tablename__ = "artifacts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("results.id"), index=True)
+    task: Mapped[str] = mapped_column(String)
+    name: Mapped[str] = mapped_column(String)
+    media_type: Mapped[str] = mapped_column(String)
+    caption: Mapped[str] = mapped_column(Text)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
+    """WAL keeps readers and the one writer apart and survives a kill; FULL makes a committed grade durable."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+class Store:
+    """Results of a course in one SQLite file.
+
+    Raises:
+        StoreError: the file is not a database of ours, or cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._engine = create_engine(f"sqlite:///{path}")
+        event.listen(self._engine, "connect", _set_pragmas)
+        with self._translated():
+            Base.metadata.create_all(self._engine)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, DatabaseError, OSError) as error:
+            reason = getattr(error, "orig", None) or error
+            raise StoreError(
+                f"{self.path}: the database cannot be used ({reason}); check that the disk is neither full nor read-only, "
+                "and restore the newest backup beside it if the file is damaged"
+            ) from error
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock of a run.
+
+        Raises:
+            StoreError: another run of this course holds it.
+        """
+        lock = FileLock(f"{self.path}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(f"{self.path}: another `grader run` is at work on this course; wait for it to end") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def back_up(self) -> Path:
+        """Copy the database to `<name>.backup` with SQLite's own backup, in one piece."""
+        target = self.path.with_suffix(".backup")
+        part = target.with_suffix(".part")
+        with self._translated():
+            source, copy = sqlite3.connect(self.path), sqlite3.connect(part)
+            try:
+                source.backup(copy)
+            finally:
+                copy.close()
+                source.close()
+            shutil.move(part, target)
+        return target
+
+    def add(self, result: SubmissionResult, artifacts: Mapping[str, Sequence[Artifact]], key: str) -> None:
+        """Append a result with its pictures in one transaction."""
+        rows = [
+            ArtifactRow(task=task, name=a.name, media_type=a.media_type, caption=a.caption, data=a.data)
+            for task, pictures in artifacts.items()
+            for a in pictures
+        ]
+        row = ResultRow(
+            lab=result.lab,
+            student=result.student,
+            attempt=result.attempt,
+            key=key,
+            status=result.status,
+            created=datetime.now(UTC),
+            body=result.model_dump_json(),
+            artifacts=rows,
+        )
+        with self._translated(), Session(self._engine) as session, session.begin():
+            session.add(row)
+
+    def settled_keys(self, lab: str) -> set[str]:
+        """Keys of the newest result of each student that need not be graded again: everything but `ungraded`."""
+        with self._translated(), Session(self._engine) as session:
+            rows = session.execute(
+                select(ResultRow.student, ResultRow.key, ResultRow.status).where(ResultRow.lab == lab).order_by(ResultRow.id)
+            )
+            newest = {student: (key, status) for student, key, status in rows}
+        return {key for key, status in newest.values() if status != Status.UNGRADED}
+
+    def newest(self, lab: str) -> list[SubmissionResult]:
+        """The result in force of each student, by student."""
+        with self._translated(), Session(self._engine) as session:
+            rows = session.execute(select(ResultRow.student, ResultRow.body).where(ResultRow.lab == lab).order_by(ResultRow.id))
+            newest = {student: body for student, body in rows}
+        return [SubmissionResult.model_validate_json(newest[student]) for student in sorted(newest)]
+
+    def artifacts(self, lab: str, student: str) -> dict[str, list[Artifact]]:
+        """Pictures of a student's result in force, by task."""
+        with self._translated(), Session(self._engine) as session:
+            row = session.scalars(
+                select(ResultRow)
+                .where(ResultRow.lab == lab, ResultRow.student == student)
+                .order_by(ResultRow.id.desc())
+                .limit(1)
+            ).first()
+            pictures: dict[str, list[Artifact]] = {}
+            for a in row.artifacts if row else ():
+                picture = Artifact(name=a.name, media_type=a.media_type, caption=a.caption, data=a.data)
+                pictures.setdefault(a.task, []).append(picture)
+        return pictures
+
+    def close(self) -> None:
+        """Release the file."""
+        self._engine.dispose()
