@@ -5,7 +5,6 @@
 The notebook is executed in the run folder with TRAIN = True; it writes `checkpoints/handin.pt` and `checkpoints/resume.pt`
 after each epoch, so an interrupted run goes on where it was when the command is given again. Each epoch's `handin.pt` is also
 kept as `history/<number>.pt`. At the end the generator is stored in half precision beside a model card.
-Needs torch, numpy, jupytext and papermill.
 """
 
 import argparse
@@ -16,10 +15,10 @@ import threading
 import time
 from pathlib import Path
 
-import jupytext
-import nbformat
 import papermill
 import torch
+
+from grader.release import solution_notebook
 
 SOLUTIONS = Path(__file__).parent
 
@@ -39,18 +38,19 @@ def keep_history(run: Path, stop: threading.Event) -> None:
         stop.wait(2)
 
 
-def execute(script: Path, run: Path, data: Path, device: str) -> float:
-    """Execute the solution notebook in the run folder; return the seconds that it took."""
-    notebook = run / f"{script.stem}.ipynb"
-    nbformat.write(jupytext.read(script), notebook)
+def execute(notebook: bytes, name: str, run: Path, data: Path, device: str) -> float:
+    """Execute a notebook with TRAIN = True in the run folder; return the seconds that it took."""
+    run.mkdir(parents=True, exist_ok=True)
+    source = run / f"{name}.ipynb"
+    source.write_bytes(notebook)
     stop = threading.Event()
     watcher = threading.Thread(target=keep_history, args=(run, stop))
     watcher.start()
     started = time.monotonic()
     try:
         papermill.execute_notebook(
-            notebook,
-            run / f"{script.stem}.trained.ipynb",
+            source,
+            run / f"{name}.trained.ipynb",
             parameters={"TRAIN": True, "DEVICE": device, "DATA_DIR": str(data.resolve())},
             cwd=str(run),
             log_output=True,
@@ -95,8 +95,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     script = SOLUTIONS / f"{options.notebook}.py"
-    options.out.mkdir(parents=True, exist_ok=True)
-    seconds = execute(script, options.out, options.data, options.device)
+    seconds = execute(solution_notebook(script), script.stem, options.out, options.data, options.device)
     store_half(options.out / "checkpoints" / "handin.pt", options.out / f"{script.stem}.pt")
     resume = torch.load(options.out / "checkpoints" / "resume.pt", map_location="cpu", weights_only=True)
     write_card(options.out / f"{script.stem}.toml", device=options.device, epochs=resume["epoch"], seconds=seconds, data=options.data)
