@@ -1,0 +1,1 @@
+"""What people read: pages, tables and results.json, all derived from `grader.models` and rebuilt at will."""

@@ -1,0 +1,55 @@
+"""gradebook.csv: a row a student and task."""
+
+import csv
+import io
+from collections.abc import Iterable
+
+from grader.models import SubmissionResult, TaskResult
+from grader.reports import figures
+from grader.reports.text import one_line
+
+COLUMNS = ("student", "task", "status", "score", "max_score", "low", "high", "flags", "message")
+
+# What spreadsheets take for the start of a formula, with the full-width forms that some of them accept too.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def gradebook_csv(results: Iterable[SubmissionResult]) -> str:
+    """All results as CSV (RFC 4180: commas, CRLF, quotes where needed), by student in the order given.
+
+    Scores have two decimals and are empty where there is none. Flags are codes joined by spaces. Text is one line a cell;
+    a cell that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for result in results:
+        writer.writerows(_row(result, task) for task in result.tasks)
+    return buffer.getvalue()
+
+
+def _row(result: SubmissionResult, task: TaskResult) -> list[str]:
+    return [
+        _cell(result.student),
+        _cell(task.task),
+        task.status.value,
+        *(_number(value) for value in (task.score, task.max_score, task.low, task.high)),
+        _cell(" ".join(flag.code for flag in task.flags)),
+        _cell(_message(task)),
+    ]
+
+
+def _message(task: TaskResult) -> str:
+    """What happened, in short: the problems, else the reasons of flags that hold."""
+    return "; ".join([p.message for p in task.problems] or [f.message for f in task.flags if f.holds])
+
+
+def _number(value: float | None) -> str:
+    text = figures.points(value)
+    return "" if text == figures.NOTHING else text
+
+
+def _cell(text: str) -> str:
+    """The text on one line, made harmless for spreadsheets."""
+    line = one_line(text)
+    return f"'{line}" if line.startswith(_FORMULA) else line

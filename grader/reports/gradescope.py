@@ -1,0 +1,143 @@
+"""results.json for Gradescope; `gradescope/results.schema.json` describes the format.
+
+What each outcome becomes:
+
+- graded, failed, pending: every criterion is a test with its score; points given by hand are tests without a score.
+- held: the task does not enter the total until a person has decided. Its tests show no score, and one hidden test tells
+  staff why; a hidden test also keeps Gradescope from showing the student a total that is still open.
+- ungraded: no results.json at all. The autograder exits with an error, Gradescope shows that to staff, and they run it
+  again; a score cannot be pushed later.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from grader.models import JSON, CriterionResult, Problem, Status, SubmissionResult, TaskResult
+from grader.reports import figures, words
+from grader.reports.redact import for_student
+from grader.reports.text import clean, one_line
+
+
+def results_json(result: SubmissionResult) -> JSON | None:
+    """The contents of results.json, or None where a task or criterion is ungraded: then there is nothing to report yet."""
+    if _ungraded(result):
+        return None
+    shown = for_student(result)
+    held = {task.task for task in result.tasks if task.status is Status.HELD or result.status is Status.HELD}
+    tests = [test for number, task in enumerate(shown.tasks, 1) for test in _tests(task, number, task.task in held)]
+    tests += [_staff_note(task) for task in result.tasks if task.task in held]
+    report: JSON = {
+        "score": _number(sum(task.score or 0.0 for task in result.tasks if task.task not in held)),
+        "output": _output(shown),
+        "output_format": "text",
+        "test_output_format": "text",
+        "test_name_format": "text",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": tests,
+        "extra_data": _extra(result),
+    }
+    if times := [task.usage.wall_s for task in result.tasks if task.usage is not None]:
+        report["execution_time"] = _number(sum(times))
+    return report
+
+
+def _ungraded(result: SubmissionResult) -> bool:
+    statuses = [result.status, *(t.status for t in result.tasks), *(c.status for t in result.tasks for c in t.criteria)]
+    return Status.UNGRADED in statuses
+
+
+def _number(value: float) -> float:
+    """Two decimals; JSON has neither NaN nor infinity, and a score that is no number is worth nothing."""
+    return round(value, 2) if math.isfinite(value) else 0.0
+
+
+def _tests(task: TaskResult, number: int, held: bool) -> Iterator[JSON]:
+    """The rows of the rubric, then the questions."""
+    for i, criterion in enumerate([*task.criteria, *task.manual], 1):
+        test: JSON = {
+            "name": one_line(f"{task.title or task.task}: {criterion.title or criterion.name}"),
+            "number": f"{number}.{i}",
+            "output": _test_output(criterion, held),
+            "visibility": "visible",
+        }
+        if criterion.kind != "manual" and not held and criterion.score is not None:
+            test |= {
+                "score": _number(criterion.score),
+                "max_score": _number(criterion.points),
+                "status": "failed" if words.lost(criterion) else "passed",
+            }
+        yield test
+
+
+def _test_output(criterion: CriterionResult, held: bool) -> str:
+    lines = [criterion.message]
+    if criterion.kind == "manual":
+        lines.insert(0, f"Graded by hand: up to {figures.most(criterion.points)} points.")
+    elif held:
+        lines.insert(0, f"{words.status(Status.HELD).text}: up to {figures.most(criterion.points)} points.")
+    if criterion.advice and words.lost(criterion):
+        lines.append(f"Try: {criterion.advice}")
+    return clean("\n".join(filter(None, lines)))
+
+
+def _staff_note(task: TaskResult) -> JSON:
+    """What staff must know of a held task; students never see it."""
+    reasons = [f"{flag.code}: {flag.message}" for flag in task.flags if flag.holds]
+    counted = f"{figures.points(task.score)} of {figures.most(task.max_score)} automatic points are not in the total."
+    decide = "Decide before grades are published, and correct the total by hand."
+    return {
+        "name": one_line(f"{task.title or task.task}: held for staff"),
+        "output": clean("\n".join([counted, *reasons, decide])),
+        "visibility": "hidden",
+    }
+
+
+def _output(result: SubmissionResult) -> str:
+    """What the student reads first: warnings, then each task's state, remarks and problems."""
+    blocks = ["\n".join(result.warnings)]
+    for task in result.tasks:
+        word = words.status(task.status)
+        lines = [f"{task.title or task.task}: {word.text}. {word.meaning}".rstrip()]
+        lines += [flag.message for flag in task.flags]
+        lines += [_problem(problem) for problem in task.problems]
+        blocks.append("\n".join([*lines, *task.advice]))
+    return clean("\n\n".join(filter(None, blocks)))
+
+
+def _problem(problem: Problem) -> str:
+    parts = (("cell", problem.cell), ("line", problem.line), ("TODO", problem.todo))
+    place = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
+    lines = [f"{place}: {problem.message}" if place else problem.message]
+    lines += [f"    {problem.source}"] if problem.source else []
+    lines += [f"Try: {problem.advice}"] if problem.advice else []
+    return "\n".join(lines)
+
+
+def _extra(result: SubmissionResult) -> JSON:
+    """For programs of the staff: what Gradescope keeps beside the score and shows to nobody."""
+    return {
+        "lab": result.lab,
+        "attempt": one_line(result.attempt),
+        "status": result.status.value,
+        "max_score": _number(result.max_score),
+        "manual_points": _number(result.manual_points),
+        "graded_at": result.graded_at.isoformat(),
+        "tasks": {task.task: _extra_task(task) for task in result.tasks},
+    }
+
+
+def _extra_task(task: TaskResult) -> JSON:
+    ends = {name: _number(value) for name, value in (("low", task.low), ("high", task.high)) if value is not None}
+    return {
+        "status": task.status.value,
+        "score": None if task.score is None else _number(task.score),
+        "max_score": _number(task.max_score),
+        **ends,
+        "flags": _codes(task),
+        "provenance": task.provenance and task.provenance.model_dump(mode="json", exclude={"seeds"}, exclude_none=True),
+    }
+
+
+def _codes(task: TaskResult) -> Sequence[str]:
+    return [flag.code for flag in task.flags]

@@ -1,0 +1,75 @@
+"""Reports on disk: each file is replaced in one piece, so that a reader never sees half of one."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from grader.errors import StoreError
+from grader.models import Artifact, SubmissionResult
+from grader.reports import gradescope, index, student
+from grader.reports.gradebook import gradebook_csv
+from grader.reports.redact import for_student
+
+
+def write_submission(result: SubmissionResult, artifacts: Mapping[str, Sequence[Artifact]], folder: Path) -> None:
+    """Write report.html, report.json and results.json into `folder`, which is made where it is missing.
+
+    The folder may be handed to the student: report.json holds what `for_student` leaves of the record. Where the
+    submission is ungraded there is no results.json, and one of an earlier run is removed.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    gradescope_results = gradescope.results_json(result)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / "report.html", student.render(result, artifacts))
+        _replace(folder / "report.json", for_student(result).model_dump_json(indent=1) + "\n")
+        if gradescope_results is None:
+            (folder / "results.json").unlink(missing_ok=True)
+        else:
+            _replace(folder / "results.json", json.dumps(gradescope_results, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def write_class(
+    results: Sequence[SubmissionResult],
+    thumbnails: Mapping[tuple[str, str], Artifact | None],
+    lab_title: str,
+    folder: Path,
+) -> None:
+    """Write index.html and gradebook.csv into the results folder of a lab; arguments as for `index.render`.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / "index.html", index.render(results, thumbnails, lab_title))
+        _replace(folder / "gradebook.csv", gradebook_csv(results))
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write to a temporary file beside `path`, then rename it: the old file stays whole until the new one is."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        part.chmod(0o644)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _cannot_write(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{folder}: reports cannot be written ({error.strerror}); check that the disk is neither full nor read-only "
+        "and that the folder is yours, then run `grader report` again: grades are safe in the database"
+    )
