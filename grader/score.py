@@ -21,7 +21,9 @@ def share(value: float, *, full: float, zero: float) -> float:
 
 def score_metric(criterion: MetricCriterion, metric: Metric, floor: float | None) -> CriterionResult:
     """Points for a measured metric; the ends of its interval give the ends of the score's."""
-    points = [criterion.points * share(v, full=criterion.full, zero=criterion.zero) for v in (metric.value, metric.low, metric.high)]
+    points = [
+        criterion.points * share(v, full=criterion.full, zero=criterion.zero) for v in (metric.value, metric.low, metric.high)
+    ]
     lost = points[0] < criterion.points
     return CriterionResult(
         name=criterion.name,

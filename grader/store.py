@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,30 +132,27 @@ class Store:
         with self._translated(), Session(self._engine) as session, session.begin():
             session.add(row)
 
-    def settled_keys(self, lab: str) -> set[str]:
-        """Keys of the newest result of each student that need not be graded again: everything but `ungraded`."""
+    def settled_keys(self, lab: str, again: Container[str] = (Status.UNGRADED,)) -> set[str]:
+        """Keys of the newest result of each student, but for those whose status is to be graded `again`."""
         with self._translated(), Session(self._engine) as session:
             rows = session.execute(
                 select(ResultRow.student, ResultRow.key, ResultRow.status).where(ResultRow.lab == lab).order_by(ResultRow.id)
             )
             newest = {student: (key, status) for student, key, status in rows}
-        return {key for key, status in newest.values() if status != Status.UNGRADED}
+        return {key for key, status in newest.values() if status not in again}
 
     def newest(self, lab: str) -> list[SubmissionResult]:
         """The result in force of each student, by student."""
         with self._translated(), Session(self._engine) as session:
             rows = session.execute(select(ResultRow.student, ResultRow.body).where(ResultRow.lab == lab).order_by(ResultRow.id))
-            newest = {student: body for student, body in rows}
+            newest: dict[str, str] = dict(rows.tuples())
         return [SubmissionResult.model_validate_json(newest[student]) for student in sorted(newest)]
 
     def artifacts(self, lab: str, student: str) -> dict[str, list[Artifact]]:
         """Pictures of a student's result in force, by task."""
         with self._translated(), Session(self._engine) as session:
             row = session.scalars(
-                select(ResultRow)
-                .where(ResultRow.lab == lab, ResultRow.student == student)
-                .order_by(ResultRow.id.desc())
-                .limit(1)
+                select(ResultRow).where(ResultRow.lab == lab, ResultRow.student == student).order_by(ResultRow.id.desc()).limit(1)
             ).first()
             pictures: dict[str, list[Artifact]] = {}
             for a in row.artifacts if row else ():

@@ -211,9 +211,7 @@ def probe():
 CHECKS: Mapping[str, UnitCheck] = {
     check.name: check
     for check in (
-        UnitCheck(
-            "generator_shape", ("generator_layers", "generator_forward"), GENERATOR_CODE, _noise, judge_generator_shape
-        ),
+        UnitCheck("generator_shape", ("generator_layers", "generator_forward"), GENERATOR_CODE, _noise, judge_generator_shape),
         UnitCheck(
             "discriminator_probability",
             ("discriminator_layers", "discriminator_forward"),
@@ -221,9 +219,7 @@ CHECKS: Mapping[str, UnitCheck] = {
             _images,
             judge_discriminator_probability,
         ),
-        UnitCheck(
-            "discriminator_bce", ("discriminator_loss",), DISCRIMINATOR_LOSS_CODE, _probabilities, judge_discriminator_bce
-        ),
+        UnitCheck("discriminator_bce", ("discriminator_loss",), DISCRIMINATOR_LOSS_CODE, _probabilities, judge_discriminator_bce),
         UnitCheck(
             "generator_bce", ("generator_loss",), GENERATOR_LOSS_CODE, lambda rng: _probabilities(rng)[:1], judge_generator_bce
         ),

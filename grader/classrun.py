@@ -1,0 +1,135 @@
+"""`grader run`: everything new in a lab folder, graded, stored and reported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader import packs
+from grader.course import LabFolder, open_lab
+from grader.display import Display, count_line
+from grader.engines import local
+from grader.errors import UsageError
+from grader.intake import Handin, discover
+from grader.models import Status, SubmissionResult
+from grader.notebook import parse
+from grader.pipeline import Graded, Grader
+from grader.reports.write import write_class, write_submission
+from grader.sandbox import open_sandbox
+from grader.store import Store
+
+THUMBNAIL = "thumbnail.png"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which submissions to grade: by default those that are new, changed or not settled."""
+
+    only: frozenset[str] = frozenset()
+    failed: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run left: all results in force, and those that are not settled."""
+
+    results: tuple[SubmissionResult, ...]
+    graded_now: int
+    index: Path
+
+    @property
+    def ungraded(self) -> list[str]:
+        """`student: reason` of every submission that stays ungraded."""
+        return [f"{r.student}: {_reason(r)}" for r in self.results if r.status == Status.UNGRADED]
+
+    @property
+    def report(self) -> str:
+        """Where the class report is."""
+        return f"{count_line(list(self.results))} · report: {self.index}"
+
+
+def _reason(result: SubmissionResult) -> str:
+    return next((p.message for task in result.tasks for p in task.problems), "no reason recorded")
+
+
+def grade_class(folder: Path, selection: Selection, display: Display, *, workers: int, device: str, trust: bool) -> Summary:
+    """Grade what the selection names, a transaction and a set of reports for each submission as it is done.
+
+    Raises:
+        UsageError: the lab folder, a pack or the selection is wrong.
+        UngradedError: no sandbox can be had, or the database cannot be written.
+    """
+    lab = open_lab(folder)
+    handins = _chosen(lab, selection)
+    grader = Grader(
+        lab=lab,
+        templates={t.id: parse(lab.template(t.notebook).read_bytes()) for t in lab.spec.task},
+        packs={t.dataset: packs.find(lab.course, t.dataset) for t in lab.spec.task},
+        sandbox=open_sandbox(trust),
+        device=device,
+    )
+    lab.results.mkdir(exist_ok=True)
+    store = Store(lab.course.database)
+    with store.exclusive():
+        store.back_up()
+        todo = _todo(grader, store, handins, selection)
+        display.say(
+            f"{len(handins)} submissions, {len(todo)} to grade · sandbox: {grader.sandbox.level} · "
+            + ", ".join(f"pack {name} ({'public' if p.card.public else 'private'})" for name, p in grader.packs.items())
+        )
+        with display:
+            display.begin(len(todo))
+            for graded in local.run(todo, grader.grade, workers):
+                _keep(lab, store, graded)
+                display.done(graded.result)
+        results = store.newest(lab.spec.lab.id)
+        _write_class(lab, store, results)
+    store.close()
+    return Summary(tuple(results), len(todo), lab.results / "index.html")
+
+
+def write_reports(folder: Path) -> Path:
+    """Write every report again from the database; returns the class index."""
+    lab = open_lab(folder)
+    store = Store(lab.course.database)
+    results = store.newest(lab.spec.lab.id)
+    for result in results:
+        artifacts = store.artifacts(result.lab, result.student)
+        write_submission(result, artifacts, lab.results / result.student)
+    _write_class(lab, store, results)
+    store.close()
+    return lab.results / "index.html"
+
+
+def _chosen(lab: LabFolder, selection: Selection) -> tuple[Handin, ...]:
+    if not lab.submissions.is_dir():
+        raise UsageError(f"{lab.submissions} does not exist; put each hand-in into {lab.submissions}/<student>/")
+    handins = discover(lab.submissions)
+    if not handins:
+        raise UsageError(f"{lab.submissions} is empty; put each hand-in into {lab.submissions}/<student>/")
+    if unknown := selection.only - {h.student for h in handins}:
+        raise UsageError(f"--only {sorted(unknown)[0]}: no such student in {lab.submissions}")
+    return tuple(h for h in handins if not selection.only or h.student in selection.only)
+
+
+def _todo(grader: Grader, store: Store, handins: Sequence[Handin], selection: Selection) -> list[Handin]:
+    """Hand-ins without a settled result for exactly this content, spec, template, pack and grader."""
+    if selection.force:
+        return list(handins)
+    again = {Status.UNGRADED, Status.FAILED} if selection.failed else {Status.UNGRADED}
+    settled = store.settled_keys(grader.spec.lab.id, again)
+    return [handin for handin in handins if grader.key(handin) not in settled]
+
+
+def _keep(lab: LabFolder, store: Store, graded: Graded) -> None:
+    """First the database, then the reports, which can be rebuilt from it."""
+    store.add(graded.result, graded.artifacts, graded.key)
+    write_submission(graded.result, graded.artifacts, lab.results / graded.result.student)
+
+
+def _write_class(lab: LabFolder, store: Store, results: Sequence[SubmissionResult]) -> None:
+    thumbnails = {}
+    for result in results:
+        for task, pictures in store.artifacts(result.lab, result.student).items():
+            thumbnails[result.student, task] = next((p for p in pictures if p.name == THUMBNAIL), None)
+    write_class(results, thumbnails, lab.spec.lab.title, lab.results)

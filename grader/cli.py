@@ -1,0 +1,157 @@
+"""The `grader` command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from grader import __version__
+from grader.errors import GraderError, UngradedError, UsageError
+
+app = typer.Typer(
+    help="Release, execute and grade GAN labs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+pack_app = typer.Typer(help="Classifiers, moments and features that score images.", no_args_is_help=True)
+data_app = typer.Typer(help="Raw data sets; grading itself needs none.", no_args_is_help=True)
+app.add_typer(pack_app, name="pack")
+app.add_typer(data_app, name="data")
+
+out = Console(soft_wrap=True, markup=False, highlight=False)
+err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+
+EXIT_SETTLED, EXIT_UNGRADED, EXIT_USAGE = 0, 1, 2
+
+LabArgument = Annotated[Path, typer.Argument(help="lab folder", show_default=False)]
+DataOption = Annotated[Path | None, typer.Option(help="folder of the raw data; default: the user's cache folder")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"grader {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    """Release, execute and grade GAN labs."""
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="course folder, or lab folder where its name is a lab's id, such as lab8")],
+    public: Annotated[bool, typer.Option("--public-pack", help="do not build a private pack")] = False,
+    data: DataOption = None,
+) -> None:
+    """Make a course or lab folder, and the private packs that its labs are graded with."""
+    from grader import course, packs
+
+    root = course.init(folder)
+    out.print(f"course folder: {root}")
+    if (folder / "lab.toml").exists():
+        lab = course.open_lab(folder)
+        out.print(f"lab folder: {folder}; put submissions into {folder / 'submissions'}/<student>/")
+        for dataset in sorted({task.dataset for task in lab.spec.task}):
+            if public:
+                out.print(f"{dataset}: graded with the public pack, as asked")
+            else:
+                out.print(packs.build_private(lab.course, dataset, data))
+
+
+@app.command()
+def release(
+    lab: LabArgument,
+    to: Annotated[Path, typer.Option(help="folder for the zip")] = Path(),
+) -> None:
+    """Make the zip that students get: template notebooks and handout."""
+    from grader import release as releasing
+
+    out.print(f"wrote {releasing.release(lab, to)}")
+
+
+@app.command()
+def run(
+    lab: LabArgument,
+    workers: Annotated[int, typer.Option(min=1, help="submissions graded at a time")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    only: Annotated[list[str] | None, typer.Option(help="grade this student only; can be repeated")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="grade failed and ungraded submissions again")] = False,
+    force: Annotated[bool, typer.Option("--force", help="grade everything again")] = False,
+    trust_submissions: Annotated[bool, typer.Option(help="run without a sandbox: student code can do what you can")] = False,
+) -> None:
+    """Grade everything new; finish what an earlier run left."""
+    from grader.classrun import Selection, grade_class
+    from grader.display import Display, result_table
+
+    selection = Selection(only=frozenset(only or ()), failed=failed, force=force)
+    summary = grade_class(lab, selection, Display(out), workers=workers, device=device, trust=trust_submissions)
+    out.print(result_table(list(summary.results)))
+    out.print(summary.report)
+    if summary.ungraded:
+        err.print("not graded, and tried again by the next run: " + "; ".join(summary.ungraded))
+        raise typer.Exit(EXIT_UNGRADED)
+
+
+@app.command()
+def report(lab: LabArgument) -> None:
+    """Write all reports again from the database."""
+    from grader.classrun import write_reports
+
+    out.print(f"wrote {write_reports(lab)}")
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine can do, and how to get what is missing."""
+    from grader.doctor import examine
+
+    for line in examine():
+        out.print(line)
+
+
+@pack_app.command("build")
+def pack_build(
+    dataset: Annotated[str, typer.Argument(help="data set, such as mnist")],
+    to: Annotated[Path, typer.Option(help="folder of the pack; default: packs/<data set>")] = Path("packs"),
+    seed: Annotated[int | None, typer.Option(help="fixed seed for a pack that others can build again; default: secret")] = None,
+    public: Annotated[bool, typer.Option("--public", help="mark the pack as known to students")] = False,
+    data: DataOption = None,
+) -> None:
+    """Train the classifier and compute moments, features and thresholds from the raw data set."""
+    from grader import packs
+
+    out.print(packs.build(dataset, to / dataset, data, seed=seed, public=public))
+
+
+@data_app.command("get")
+def data_get(
+    dataset: Annotated[str, typer.Argument(help="data set, such as mnist")],
+    to: Annotated[Path | None, typer.Option(help="folder; default: the user's cache folder")] = None,
+) -> None:
+    """Fetch a raw data set from its official source or a mirror, and verify it."""
+    from grader import packs
+
+    out.print(f"{dataset}: {packs.get_data(dataset, to)}")
+
+
+def main() -> None:
+    """Entry point: every error of ours is one message and an exit status; 1 ungraded, 2 usage."""
+    try:
+        app()
+    except UsageError as error:
+        err.print(f"error: {error}")
+        sys.exit(EXIT_USAGE)
+    except UngradedError as error:
+        err.print(f"error: {error}")
+        sys.exit(EXIT_UNGRADED)
+    except GraderError as error:
+        err.print(f"error: {error}")
+        sys.exit(EXIT_UNGRADED)
+    except KeyboardInterrupt:
+        err.print("interrupted; what was finished is kept, and the next run goes on from there")
+        sys.exit(130)

@@ -1,0 +1,74 @@
+"""Metrics of a task's images on the trusted side, with the pack of its data set, in the grader's own records."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.evaluate import Sample
+from evaluator.measurement import Measurement
+from evaluator.memorisation import flagged
+from evaluator.pack import Pack
+from grader import score
+from grader.models import CriterionResult, Flag, Metric
+from grader.spec import Task
+
+Images = NDArray[np.uint8]
+
+
+def memorised_name(task: Task) -> str:
+    """Name of the metric that decides whether a person must look at the images."""
+    return f"memorised{task.samples // 1000}k_traintest_pixels"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Measures and scores the images of one task with one pack."""
+
+    task: Task
+    pack: Pack
+    _samples: dict[bytes, Sample] = field(default_factory=dict)
+
+    def sample(self, images: Images) -> Sample:
+        """The images with their features, worked out once although they are asked about several times."""
+        key = hashlib.sha256(np.ascontiguousarray(images)).digest()
+        return self._samples.setdefault(key, Sample.of(images, self.pack))
+
+    def measure(self, images: Images) -> dict[str, Metric]:
+        """All metrics of the rubric and the memorised share, of exactly `samples` images."""
+        names = [c.metric for c in self.task.metrics] + [memorised_name(self.task)]
+        return {name: _metric(m) for name, m in self.sample(images).measure(names).items()}
+
+    def measure_all(self, repeats: Sequence[Images]) -> dict[str, Metric]:
+        """Mean over independent measurements."""
+        return score.combine([self.measure(images) for images in repeats])
+
+    def score(self, metrics: Mapping[str, Metric]) -> tuple[CriterionResult, ...]:
+        """Points of all metric criteria."""
+        levels = self.pack.card.floor
+        rows = [
+            score.score_metric(c, metrics[c.metric], levels[c.metric].value if c.metric in levels else None)
+            for c in self.task.metrics
+        ]
+        return score.apply_needs(self.task, rows)
+
+    def flags(self, metrics: Mapping[str, Metric]) -> tuple[Flag, ...]:
+        """A flag that holds the score where more images than chance allows are copies of real ones."""
+        memorised = metrics[memorised_name(self.task)]
+        if not flagged(Measurement(memorised.name, memorised.value, memorised.low, memorised.high, memorised.n)):
+            return ()
+        message = (
+            f"{memorised.value:.1%} of the images are as close to images of the data set as copies are; "
+            "of new images 0.1 % are expected to be"
+        )
+        return (Flag(code="memorisation", message=message, holds=True),)
+
+    def class_shares(self, images: Images) -> tuple[float, ...]:
+        """Share of the images in each class."""
+        return tuple(float(share) for share in self.sample(images).describe(0).shares)
+
+
+def _metric(measured: Measurement) -> Metric:
+    return Metric(name=measured.name, value=measured.value, low=measured.low, high=measured.high, n=measured.n)

@@ -1,0 +1,103 @@
+"""Which pack scores a data set, and where its raw data are: the grader's side of evaluator.pack and of the data sets."""
+
+import os
+import secrets
+from pathlib import Path
+from types import ModuleType
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from evaluator.errors import EvaluatorError
+from evaluator.pack import Pack, public_pack
+from evaluator.packs.build import build as build_pack
+from grader.course import Course
+from grader.errors import CourseError, UsageError
+
+DATASETS = ("mnist",)
+"""Data sets that packs can be built for."""
+
+
+def data_folder() -> Path:
+    """Where raw data sets are kept when no folder is given: the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "gan-lab-grader" / "data"
+
+
+def _module(dataset: str) -> ModuleType:
+    """The module of a data set; data sets come with the repository, not with the installed package."""
+    if dataset not in DATASETS:
+        raise UsageError(f"no data set is called {dataset!r}; there are: {', '.join(DATASETS)}")
+    try:
+        import datasets.mnist as module
+    except ImportError as error:
+        raise UsageError("raw data sets need a checkout of the repository: run this command inside it") from error
+    return module
+
+
+def get_data(dataset: str, to: Path | None) -> Path:
+    """Fetch and verify a raw data set; returns its folder.
+
+    Raises:
+        UsageError: unknown, cannot be fetched or written; the message says which and what to do.
+    """
+    module = _module(dataset)
+    root = to or data_folder()
+    try:
+        module.get(root)
+    except module.DatasetError as error:
+        raise UsageError(str(error)) from error
+    return root
+
+
+def build(dataset: str, out: Path, data: Path | None, *, seed: int | None, public: bool) -> str:
+    """Build a pack from the raw data; returns a line that says what came out.
+
+    Raises:
+        UsageError: the raw data are missing or damaged, or the pack cannot be written.
+    """
+    module = _module(dataset)
+    try:
+        raw = module.load(data or data_folder())
+    except module.DatasetError as error:
+        raise UsageError(f"{error}\n`grader data get {dataset}` fetches the data") from error
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with bar:
+        task = bar.add_task(f"pack of {dataset}")
+
+        def show(what: str, done: int, of: int) -> None:
+            bar.update(task, description=what, completed=done, total=of)
+
+        try:
+            chosen = secrets.randbits(63) if seed is None else seed
+            pack = build_pack(dataset, raw, out, seed=chosen, public=public, progress=show)
+        except EvaluatorError as error:
+            raise UsageError(str(error)) from error
+    return f"{out}: classifier accuracy {pack.card.classifier_accuracy:.2%}, sha256 {pack.sha256[:12]}"
+
+
+def build_private(course: Course, dataset: str, data: Path | None) -> str:
+    """Build a course's private pack unless it has one; where the raw data are absent, say that the public pack serves."""
+    target = course.packs / dataset
+    if target.exists():
+        return f"{dataset}: private pack at {target}"
+    try:
+        _module(dataset).load(data or data_folder())
+    except (UsageError, _module(dataset).DatasetError) as error:
+        return (
+            f"{dataset}: graded with the public pack, since the raw data for a private one are not here ({error}). "
+            f"`grader data get {dataset}`, then `grader init` again, builds a private pack that students cannot tune against."
+        )
+    return build(dataset, target, data, seed=None, public=False)
+
+
+def find(course: Course, dataset: str) -> Pack:
+    """The course's private pack, else the public one.
+
+    Raises:
+        CourseError: neither can be loaded.
+    """
+    private = course.packs / dataset
+    try:
+        return Pack.load(private) if private.exists() else public_pack(dataset)
+    except EvaluatorError as error:
+        raise CourseError(f"no pack for {dataset}: {error}") from error

@@ -1,0 +1,131 @@
+"""All stages of one submission, from the hand-in to a result with its pictures."""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from evaluator.pack import Pack
+from grader import __version__
+from grader.course import LabFolder
+from grader.errors import GraderError, UngradedError
+from grader.intake import Handin, Submission, take
+from grader.models import Artifact, Provenance, Status, SubmissionResult
+from grader.notebook import Notebook
+from grader.pictures import pictures
+from grader.sandbox import Sandbox
+from grader.spec import LabSpec, Task
+from grader.task import Setting, TaskGrading, grade_task, rejected
+
+SEVERITY = (Status.GRADED, Status.PENDING, Status.FAILED, Status.HELD, Status.UNGRADED)
+"""A submission has the status of its worst task."""
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A result, its pictures by task, and the key under which it is settled."""
+
+    result: SubmissionResult
+    artifacts: Mapping[str, tuple[Artifact, ...]]
+    key: str
+
+
+@dataclass(frozen=True)
+class Grader:
+    """Grades the submissions of one lab; thread-safe."""
+
+    lab: LabFolder
+    templates: Mapping[str, Notebook]
+    """by task id"""
+    packs: Mapping[str, Pack]
+    """by data set"""
+    sandbox: Sandbox
+    device: str = "cpu"
+
+    @property
+    def spec(self) -> LabSpec:
+        return self.lab.spec
+
+    def key(self, handin: Handin) -> str:
+        """Hash of everything that the result depends on; a submission with the key of a settled result is not graded again."""
+        parts = [
+            __version__,
+            self.spec.sha256,
+            self.device,
+            handin.student,
+            handin.attempt,
+            handin.sha256,
+            *(_file_sha256(self.lab.template(task.notebook)) for task in self.spec.task),
+            *(self.packs[task.dataset].sha256 for task in self.spec.task),
+        ]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def grade(self, handin: Handin, slot: int) -> Graded:
+        """Grade one hand-in; whatever is wrong with it, or with us, ends up in the result."""
+        key = self.key(handin)
+        with tempfile.TemporaryDirectory(prefix="grader-") as folder:
+            try:
+                submission = take(handin, Path(folder), self.spec)
+            except GraderError as error:
+                gradings = [TaskGrading(rejected(task, error)) for task in self.spec.task]
+                return self._graded(handin, gradings, (), key)
+            gradings = [self._grade_task(task, submission, slot) for task in self.spec.task]
+            return self._graded(handin, gradings, submission.warnings, key)
+
+    def _grade_task(self, task: Task, submission: Submission, slot: int) -> TaskGrading:
+        """Grade one task with its provenance; what fails in it touches no other task."""
+        started = datetime.now(UTC)
+        pack = self.packs[task.dataset]
+        setting = Setting(task, self.templates[task.id], pack, self.sandbox, self.lab.course.secret, self.device, slot)
+        try:
+            grading = grade_task(setting, submission)
+        except GraderError as error:
+            grading = TaskGrading(rejected(task, error))
+        except Exception as error:
+            # Whatever breaks here is our fault: it must neither cost the student points nor end the class run.
+            reason = UngradedError(f"the grader failed on this task ({type(error).__name__}: {error}); please report this")
+            grading = TaskGrading(rejected(task, reason))
+        provenance = Provenance(
+            grader_version=__version__,
+            spec_sha256=self.spec.sha256,
+            template_sha256=_file_sha256(self.lab.template(task.notebook)),
+            notebook_sha256=grading.notebook_sha256,
+            checkpoint_sha256=grading.checkpoint_sha256,
+            pack=pack.card.name,
+            pack_sha256=pack.sha256,
+            pack_public=pack.card.public,
+            seeds=dict(grading.seeds),
+            sandbox_level=self.sandbox.level,
+            device=self.device,
+            started=started,
+            finished=datetime.now(UTC),
+        )
+        return grading.with_provenance(provenance)
+
+    def _graded(self, handin: Handin, gradings: Sequence[TaskGrading], warnings: Sequence[str], key: str) -> Graded:
+        tasks = tuple(grading.result for grading in gradings)
+        scores = [task.score for task in tasks]
+        result = SubmissionResult(
+            lab=self.spec.lab.id,
+            lab_title=self.spec.lab.title,
+            student=handin.student,
+            attempt=handin.attempt,
+            status=max((task.status for task in tasks), key=SEVERITY.index),
+            score=None if None in scores else round(sum(s for s in scores if s is not None), 6),
+            max_score=sum(task.max_score for task in tasks),
+            manual_points=sum(row.points for task in tasks for row in task.manual),
+            tasks=tasks,
+            warnings=tuple(warnings),
+            graded_at=datetime.now(UTC),
+        )
+        artifacts = {
+            grading.result.task: pictures(grading, self.packs[task.dataset], self.lab.reference(task.id))
+            for task, grading in zip(self.spec.task, gradings, strict=True)
+        }
+        return Graded(result, artifacts, key)
+
+
+def _file_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

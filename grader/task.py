@@ -1,0 +1,312 @@
+"""Grade one task of one submission: transplant, execute, measure, score, and say what happened."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.pack import Pack
+from grader import interview, links, score
+from grader.errors import GraderError, StudentError, UngradedError
+from grader.execute import CellError, Execution, Job, checkpoint_path, execute
+from grader.intake import Submission
+from grader.measure import Scorer
+from grader.models import CellOutput, CriterionResult, Flag, Problem, Provenance, Status, TaskResult
+from grader.notebook import Notebook, parse
+from grader.sandbox import Sandbox
+from grader.spec import ManualCriterion, Task, UnitCriterion
+from grader.transplant import Transplant, transplant
+from grader.units import CHECKS
+
+MAY_STAY_OPEN = frozenset({"helpers"})
+"""TODOs that need no code."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What grading a task needs besides the submission."""
+
+    task: Task
+    template: Notebook
+    pack: Pack
+    sandbox: Sandbox
+    secret: bytes
+    device: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class TaskGrading:
+    """The outcome of a task, what the pictures of its report are made from, and what belongs into its provenance."""
+
+    result: TaskResult
+    scorer: Scorer | None = None
+    images: interview.Images | None = None
+    curves: tuple[bytes, ...] = ()
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    notebook_sha256: str | None = None
+    checkpoint_sha256: str | None = None
+
+    def with_provenance(self, provenance: Provenance) -> "TaskGrading":
+        """The same with the provenance in the result."""
+        return replace(self, result=self.result.model_copy(update={"provenance": provenance}))
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that is known about a task once its notebook ran."""
+
+    task: Task
+    transplant: Transplant
+    execution: Execution
+    inputs: Mapping[str, tuple[NDArray[np.float32], ...]]
+    """what each unit check was given"""
+    missing: Problem | None
+    """why there is no checkpoint"""
+    withheld: str | None
+    """why the checkpoint could not be had, where that is not the student's fault"""
+
+
+def grade_task(setting: Setting, submission: Submission) -> TaskGrading:
+    """Grade one task.
+
+    Raises:
+        StudentError: there is no notebook, or it cannot be read.
+        UngradedError: something of ours failed.
+    """
+    data = submission.notebook(setting.task.id).read_bytes()
+    moved = transplant(setting.template, parse(data), _parameters(setting))
+    origin = TaskGrading(_result(setting.task, moved, ()), notebook_sha256=_sha256(data), curves=moved.curves)
+    if problem := _untouched(moved):
+        rows = tuple(score.fail(c, problem) for c in setting.task.criterion)
+        return replace(origin, result=_result(setting.task, moved, rows, problems=(problem,)))
+    checkpoint, missing, withheld = _checkpoint(submission, setting.task)
+    scorer = Scorer(setting.task, setting.pack)
+    interviewer = interview.Interview(
+        task=setting.task,
+        secret=setting.secret,
+        who=submission.student,
+        arguments=((),),
+        smoke_images=interview.smoke_images(setting.pack.samples),
+        judge=lambda images: scorer.score(scorer.measure(images)),
+    )
+    job = Job(moved.notebook, checkpoint, setting.task.limits, setting.device, slot=setting.slot)
+    execution = execute(job, setting.sandbox, interviewer.next_round)
+    case = Case(setting.task, moved, execution, interviewer.inputs, missing, withheld)
+    return replace(
+        origin,
+        result=judge(case, scorer),
+        scorer=scorer,
+        images=next(iter(interview.measurements(execution.answers)), None),
+        seeds=interviewer.seeds,
+        checkpoint_sha256=_sha256(checkpoint.read_bytes()) if checkpoint else None,
+    )
+
+
+def judge(case: Case, scorer: Scorer) -> TaskResult:
+    """Score a case.
+
+    Raises:
+        UngradedError: the execution failed for a reason that is not the student's.
+    """
+    task, execution = case.task, case.execution
+    if execution.status == "ungraded":
+        raise UngradedError(execution.problem.message if execution.problem else "the sandbox failed")
+    if execution.status == "failed":
+        problem = _locate(case, execution.problem or Problem(code="failed", message="the notebook failed"), ())
+        rows = tuple(score.fail(c, problem) for c in task.criterion)
+        return _result(task, case.transplant, rows, problems=(problem, *case.transplant.problems), execution=execution)
+    seed_problem, flags = interview.honesty(execution.answers)
+    problem = _image_problem(case) or seed_problem
+    repeats = interview.measurements(execution.answers)
+    units = tuple(_unit_row(case, c) for c in task.units)
+    if problem is None and case.withheld is None and repeats:
+        metrics = scorer.measure_all(repeats)
+        rows = (*scorer.score(metrics), *units)
+        flags += scorer.flags(metrics)
+    elif problem is None and case.withheld is not None:
+        rows = (*(score.withhold(c, case.withheld) for c in task.metrics), *units)
+    else:
+        problem = problem or Problem(code="no-images", message="generate() returned no images")
+        rows = (*(score.fail(c, problem) for c in task.metrics), *units)
+    shares = scorer.class_shares(repeats[0]) if repeats else ()
+    return _result(task, case.transplant, rows, _problems(case, problem), flags, execution, shares)
+
+
+def rejected(task: Task, error: GraderError) -> TaskResult:
+    """The result where a task could not be run at all: the student's failure, or no score where it is not theirs."""
+    problem = Problem(code="ungraded" if isinstance(error, UngradedError) else "hand-in", message=str(error))
+    if isinstance(error, UngradedError):
+        rows = tuple(score.withhold(c, str(error)) for c in task.criterion)
+    else:
+        rows = tuple(score.fail(c, problem) for c in task.criterion)
+    return _result(task, None, rows, problems=(problem,))
+
+
+def _parameters(setting: Setting) -> dict[str, object]:
+    """What the grader puts into the parameters cell."""
+    return {
+        "TRAIN": False,
+        "CHECKPOINT": checkpoint_path(setting.sandbox, setting.slot),
+        "DEVICE": setting.device,
+        "SEED": 0,
+        "DATA_DIR": "data",
+    }
+
+
+def _untouched(moved: Transplant) -> Problem | None:
+    """A problem where not one code TODO was filled, so that nothing needs to run."""
+    needed = [id for id, todo in moved.todos.items() if todo.kind == "code" and id not in MAY_STAY_OPEN]
+    still_open = [id for id in needed if id in moved.open_todos]
+    if len(still_open) < len(needed):
+        return None
+    return Problem(
+        code="open-todo",
+        message=f"none of the TODOs is filled in: {', '.join(still_open)}",
+        advice="write your code between ##TODO## and ##END TODO##, save the notebook, and hand in that file",
+    )
+
+
+def _checkpoint(submission: Submission, task: Task) -> tuple[Path | None, Problem | None, str | None]:
+    """(file, the student's problem, our problem)"""
+    try:
+        return links.checkpoint(submission, task), None, None
+    except StudentError as error:
+        return None, Problem(code="missing-checkpoint", message=str(error)), None
+    except UngradedError as error:
+        return None, None, str(error)
+
+
+def _image_problem(case: Case) -> Problem | None:
+    """Why there are no images: the first cause, since a failed cell makes later ones fail as well."""
+    if case.missing or case.withheld:
+        return case.missing
+    answers = case.execution.answers
+    name = interview.failed_generate(answers)
+    if name is None:
+        return None
+    own = _locate(case, answers.problems[name], case.execution.places.get(name, ()))
+    if own.todo is not None and own.code != "name-error":
+        return own
+    first = next(iter(_cell_problems(case)), None)
+    return first or own
+
+
+def _unit_row(case: Case, criterion: UnitCriterion) -> CriterionResult:
+    check = CHECKS[criterion.unit]
+    name = f"unit:{check.name}"
+    answers = case.execution.answers
+    broken = next((p for p in case.transplant.problems if p.todo in check.todos), None)
+    open_todo = next((t for t in check.todos if t in case.transplant.open_todos), None)
+    if broken:
+        return score.fail(criterion, broken)
+    if open_todo:
+        return score.fail(criterion, Problem(code="open-todo", message=f"the TODO {open_todo} is not filled in", todo=open_todo))
+    if name in answers.problems:
+        return score.fail(criterion, _locate(case, answers.problems[name], case.execution.places.get(name, ())))
+    return score.score_unit(criterion, check.judge(case.inputs[name], answers.arrays[name]))
+
+
+def _locate(case: Case, problem: Problem, places: Sequence[tuple[int, int]]) -> Problem:
+    """The problem with the student's cell and line: the innermost place that lies in a TODO, else the innermost."""
+    found = [place for cell, line in places if (place := case.transplant.locate(cell, line))]
+    best = next((p for p in reversed(found) if p.todo), found[-1] if found else None)
+    if best is None:
+        return problem
+    return problem.model_copy(update={"cell": best.cell, "line": best.line, "todo": best.todo, "source": best.source})
+
+
+def _cell_problems(case: Case) -> list[Problem]:
+    """Errors of cells that are not optional, in order, without those that a missing checkpoint explains."""
+    problems = []
+    for error in case.execution.errors:
+        if error.optional or ((case.missing or case.withheld) and error.ename == "FileNotFoundError"):
+            continue
+        problems.append(_locate(case, _of_cell(error), error.places))
+    return problems
+
+
+def _of_cell(error: CellError) -> Problem:
+    return Problem(code="exception", message=f"{error.ename}: {error.evalue}", traceback=error.traceback)
+
+
+def _problems(case: Case, image_problem: Problem | None) -> tuple[Problem, ...]:
+    """All problems of the task, each once, the one that cost the images first."""
+    units = [
+        _locate(case, p, case.execution.places.get(name, ()))
+        for name, p in case.execution.answers.problems.items()
+        if name.startswith("unit:")
+    ]
+    candidates = [image_problem, *case.transplant.problems, *_cell_problems(case), *units]
+    unique: dict[tuple[str, int | None, int | None], Problem] = {}
+    for problem in candidates:
+        if problem is not None:
+            unique.setdefault((problem.message, problem.cell, problem.line), problem)
+    return tuple(unique.values())
+
+
+def _result(
+    task: Task,
+    moved: Transplant | None,
+    rows: Sequence[CriterionResult],
+    problems: Sequence[Problem] = (),
+    flags: Sequence[Flag] = (),
+    execution: Execution | None = None,
+    shares: tuple[float, ...] = (),
+) -> TaskResult:
+    """Put a task's result together; its status follows from the rows and the flags."""
+    edits = moved.edits if moved else ()
+    points, low, high = score.total(rows)
+    failed = any(row.status == Status.FAILED for row in rows)
+    if failed and execution is not None and any(edit.kind == "changed" for edit in edits):
+        message = "it failed, and given code was changed: what was handed in may have worked together with those changes"
+        flags = (*flags, Flag(code="edits-and-failure", message=message, holds=True))
+    return TaskResult(
+        task=task.id,
+        title=task.title,
+        status=_status(rows, flags),
+        score=points,
+        max_score=task.max_score,
+        low=low,
+        high=high,
+        criteria=tuple(rows),
+        manual=tuple(_pending(m) for m in task.manual),
+        answers=moved.answers if moved else (),
+        flags=tuple(flags),
+        problems=tuple(problems),
+        edits=edits,
+        outputs=_outputs(execution, moved) if execution and moved else (),
+        class_shares=shares,
+        class_names=task.classes if shares else (),
+        advice=tuple(a for a in (interview.smoke_advice(execution.answers),) if a) if execution else (),
+        usage=execution.usage if execution else None,
+    )
+
+
+def _status(rows: Sequence[CriterionResult], flags: Sequence[Flag]) -> Status:
+    statuses = {row.status for row in rows}
+    if Status.UNGRADED in statuses:
+        return Status.UNGRADED
+    if any(flag.holds for flag in flags):
+        return Status.HELD
+    return Status.FAILED if Status.FAILED in statuses else Status.GRADED
+
+
+def _pending(manual: ManualCriterion) -> CriterionResult:
+    return CriterionResult(name=manual.name, title=manual.title, kind="manual", status=Status.PENDING, points=manual.points)
+
+
+def _outputs(execution: Execution, moved: Transplant) -> tuple[CellOutput, ...]:
+    """What the cells printed, by the student's own cell numbers."""
+    outputs = []
+    for cell, text in execution.outputs:
+        place = moved.locate(cell, 1)
+        outputs.append(CellOutput(cell=place.cell if place and place.cell else 0, todo=place.todo if place else None, text=text))
+    return tuple(outputs)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
