@@ -1,8 +1,9 @@
 """The in-domain extractor: a small convolutional classifier of 28×28 grey images.
 
-Its penultimate layer is the feature space of every ``…_indomain`` metric. The features are the 128 outputs of a
-batch normalisation without scale or shift, so each has mean 0 and variance 1 on the training images: the scale of a
-Fréchet distance is then the same for every pack, whatever seed its classifier was trained from.
+Its penultimate layer is the feature space of every ``…_indomain`` metric. The features are the 128 outputs
+of a batch normalisation without scale or shift, so each has mean 0 and variance 1 on the training images:
+the scale of a Fréchet distance is then the same for every pack, whatever seed its classifier was trained
+from.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ CLASSES = 10
 BATCH = 250
 
 
-def _block(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(
+def _stage(channels_in: int, channels_out: int) -> list[nn.Module]:
+    """A convolution with batch normalisation, halving the resolution."""
+    return [
         nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(),
         nn.MaxPool2d(2),
-    )
+    ]
 
 
 class Classifier(nn.Module):
@@ -34,10 +36,9 @@ class Classifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(_block(1, 32), _block(32, 64), _block(64, 128), nn.Flatten())
-        self.neck = nn.Sequential(
-            nn.Linear(128 * 3 * 3, DIMENSION, bias=False), nn.BatchNorm1d(DIMENSION, affine=False)
-        )
+        stem = [nn.Conv2d(1, 32, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+        self.body = nn.Sequential(*stem, *_stage(32, 64), *_stage(64, 128), nn.Flatten())
+        self.neck = nn.Sequential(nn.Linear(128 * 3 * 3, DIMENSION, bias=False), nn.BatchNorm1d(DIMENSION, affine=False))
         self.head = nn.Linear(DIMENSION, CLASSES)
 
     def features(self, images: Tensor) -> Tensor:
@@ -68,8 +69,8 @@ class Extraction:
 def extract(classifier: Classifier, images: Bytes) -> Extraction:
     """Features and class probabilities of images, uint8 (n, 28, 28).
 
-    Batches have one size, the last being filled up with black, so that an image's features depend neither on the
-    images around it nor on how many there are.
+    Batches have one size, the last being filled up with black, so that an image's features depend neither
+    on the images around it nor on how many there are.
     """
     classifier.eval()
     weights = classifier.head.weight.detach().double().numpy()

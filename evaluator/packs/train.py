@@ -12,7 +12,7 @@ from torch.nn import functional
 from evaluator.arrays import Bytes
 from evaluator.classifier import Classifier
 
-EPOCHS = 12
+EPOCHS = 10
 BATCH = 125
 PEAK_RATE = 3e-3
 
@@ -21,7 +21,8 @@ Progress = Callable[[str, int, int], None]
 
 
 def _distorted(images: Tensor, random: torch.Generator) -> Tensor:
-    """Rotate by up to 12°, scale by up to 12 % and shift by up to 2 pixels; images are float (n, 1, 28, 28)."""
+    """Rotate by up to 12°, scale by up to 12 % and shift by up to 2 pixels; images are float (n, 1, 28,
+    28)."""
     n = len(images)
 
     def uniform(limit: float) -> Tensor:
@@ -35,34 +36,32 @@ def _distorted(images: Tensor, random: torch.Generator) -> Tensor:
     return functional.grid_sample(images, grid, align_corners=False)
 
 
-def train(
-    images: Bytes, labels: Bytes, *, seed: int, progress: Progress | None = None, epochs: int = EPOCHS
-) -> Classifier:
+def train(images: Bytes, labels: Bytes, *, seed: int, progress: Progress | None = None, epochs: int = EPOCHS) -> Classifier:
     """Train a classifier on images, uint8 (n, 28, 28), with labels, uint8 (n,), of the classes 0–9.
 
-    The same seed gives the same weights on the same machine with the same number of threads. The global random
-    state of torch is left as it was.
+    The same seed gives the same weights on the same machine with the same number of threads. The global
+    random state of torch is left as it was.
     """
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        classifier = Classifier()
+        # channels last: convolutions on a CPU take half the time
+        classifier = Classifier().to(memory_format=torch.channels_last)
     x = torch.from_numpy(images).unsqueeze(1)
     y = torch.from_numpy(labels).long()
     batch = min(BATCH, len(x))
-    steps = epochs * (len(x) // batch)
+    steps_per_epoch = len(x) // batch
+    steps = epochs * steps_per_epoch
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=PEAK_RATE, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
     classifier.train()
     step = 0
     for _ in range(epochs):
-        for chosen in torch.randperm(len(x), generator=random).split(batch):
-            if len(chosen) < batch:
-                continue
+        for chosen in torch.randperm(len(x), generator=random)[: steps_per_epoch * batch].view(-1, batch):
             scores = classifier(_distorted(x[chosen].float() / 255, random))
             loss = nn.functional.cross_entropy(scores, y[chosen])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             step += 1

@@ -1,0 +1,35 @@
+"""What the evaluator refuses.
+
+EvaluatorError
+├── ImagesError        the images cannot be measured: type, shape, how many
+│   └── CountError     not the number of images that the metric's name states
+├── FeaturesError      features or moments that no statistic can be computed from
+├── UnknownMetricError no metric has that name
+└── PackError          a pack is missing, damaged, or cannot be built
+"""
+
+from __future__ import annotations
+
+
+class EvaluatorError(Exception):
+    """Any refusal of the evaluator; the message says what was found, what was expected and what to do."""
+
+
+class ImagesError(EvaluatorError):
+    """The images have the wrong type or shape, or are too few."""
+
+
+class CountError(ImagesError):
+    """There are not as many images as the metric's name states."""
+
+
+class FeaturesError(EvaluatorError):
+    """Features or moments hold NaN or infinity, disagree in dimension, or come from too few images."""
+
+
+class UnknownMetricError(EvaluatorError):
+    """No metric has that name."""
+
+
+class PackError(EvaluatorError):
+    """A pack is missing, incomplete, damaged, of another version, or cannot be built from the data given."""

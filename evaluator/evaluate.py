@@ -1,0 +1,169 @@
+"""Measure a set of images against a pack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.arrays import Bytes, Floats, Integers
+from evaluator.confidence import confident
+from evaluator.duplicates import duplicates
+from evaluator.errors import CountError, UnknownMetricError
+from evaluator.fid import fid
+from evaluator.histogram import class_counts, class_kl
+from evaluator.images import checked
+from evaluator.measurement import Measurement
+from evaluator.memorisation import memorised
+from evaluator.neighbours import nearest
+from evaluator.pack import Pack, Split
+
+if TYPE_CHECKING:
+    from evaluator.classifier import Extraction
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A generated image and the real one nearest to it."""
+
+    image: int
+    """Index of the generated image."""
+    split: Split
+    index: int
+    """Index of the real image in its split."""
+    label: int
+    """Class of the real image."""
+    distance: float
+    """In the pack's code space; 0 for a copy."""
+    memorised: bool
+    """Closer than the pack's threshold."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a report shows of a set of images besides its measurements."""
+
+    classes: Integers
+    """(n,), the most likely class of each image."""
+    confidences: Floats
+    """(n,), that class's probability."""
+    shares: Floats
+    """(classes,), share of the images in each class."""
+    closest: tuple[Neighbour, ...]
+    """The images nearest to a real one, nearest first."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images with what is worked out about them, each thing once and only if a metric asks for it."""
+
+    images: Bytes
+    pack: Pack
+
+    @classmethod
+    def of(cls, images: NDArray[np.generic], pack: Pack) -> Sample:
+        """Take images, uint8 (n, 28, 28) in random order; raises ImagesError for anything else."""
+        return cls(checked(images), pack)
+
+    @cached_property
+    def extraction(self) -> Extraction:
+        """Features and class probabilities."""
+        from evaluator.classifier import extract  # torch, which takes a second to import
+
+        return extract(self.pack.classifier, self.images)
+
+    @cached_property
+    def nearest(self) -> tuple[Integers, Integers]:
+        """Squared code distance to, and row in the pack of, the nearest real image of each."""
+        return nearest(self.pack.projection.encode(self.images), self.pack.codes)
+
+    def measure(self, metrics: Sequence[str]) -> dict[str, Measurement]:
+        """Measure by the metrics named; raises UnknownMetricError, or CountError where a name states another n."""
+        return {name: self._measure(name) for name in metrics}
+
+    def _measure(self, name: str) -> Measurement:
+        variant = METRICS.get(name)
+        if variant is None:
+            raise UnknownMetricError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
+        if len(self.images) != variant.n:
+            raise CountError(f"{name} takes {variant.n:,} images, but there are {len(self.images):,}")
+        return variant.measure(self, name)
+
+    def describe(self, closest: int = 10) -> Description:
+        """Classes, and the `closest` nearest pairs of a generated and a real image."""
+        probabilities = self.extraction.probabilities
+        squared, _ = self.nearest
+        order = np.argsort(squared, kind="stable")[:closest]
+        return Description(
+            classes=probabilities.argmax(axis=1).astype(np.int64),
+            confidences=probabilities.max(axis=1),
+            shares=class_counts(probabilities) / len(self.images),
+            closest=tuple(self._neighbour(int(image)) for image in order),
+        )
+
+    def _neighbour(self, image: int) -> Neighbour:
+        squared, rows = (int(array[image]) for array in self.nearest)
+        split, index = self.pack.origin(rows)
+        near = squared < self.pack.card.thresholds.memorised
+        return Neighbour(image, split, index, int(self.pack.labels[rows]), float(np.sqrt(squared)), near)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A metric at a fixed number of images."""
+
+    n: int
+    measure: Callable[[Sample, str], Measurement]
+
+
+def _fid_test(sample: Sample, name: str) -> Measurement:
+    return fid(sample.extraction.features, sample.pack.test, name)
+
+
+def _fid_train(sample: Sample, name: str) -> Measurement:
+    return fid(sample.extraction.features, sample.pack.train, name)
+
+
+def _class_kl(sample: Sample, name: str) -> Measurement:
+    return class_kl(sample.extraction.probabilities, name)
+
+
+def _confident(sample: Sample, name: str) -> Measurement:
+    return confident(sample.extraction.probabilities, name)
+
+
+def _duplicates(sample: Sample, name: str) -> Measurement:
+    return duplicates(sample.images, sample.pack.card.thresholds.near_duplicate, name)
+
+
+def _memorised(sample: Sample, name: str) -> Measurement:
+    return memorised(sample.nearest[0], sample.pack.card.thresholds.memorised, name)
+
+
+METRICS = {
+    "fid2k_test_indomain": Variant(2_000, _fid_test),
+    "fid2k_train_indomain": Variant(2_000, _fid_train),
+    "fid10k_test_indomain": Variant(10_000, _fid_test),
+    "class_kl2k_uniform_indomain": Variant(2_000, _class_kl),
+    "confident2k_indomain": Variant(2_000, _confident),
+    "duplicates2k_pixels": Variant(2_000, _duplicates),
+    "memorised2k_traintest_pixels": Variant(2_000, _memorised),
+}
+"""Metric, sample count, reference and extractor, all in the name: never one name for two things."""
+
+
+def evaluate(images: NDArray[np.generic], pack: Pack, metrics: Sequence[str]) -> dict[str, Measurement]:
+    """Measure images, uint8 (n, 28, 28) in random order, by the metrics named, in their order.
+
+    Identical images give identical numbers. Raises ImagesError, CountError or UnknownMetricError.
+    """
+    return Sample.of(images, pack).measure(metrics)
+
+
+def describe(images: NDArray[np.generic], pack: Pack) -> Description:
+    """Describe images, uint8 (n, 28, 28), for a report; `Sample` does this and `evaluate` on one set of features."""
+    return Sample.of(images, pack).describe()

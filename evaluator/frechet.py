@@ -1,0 +1,136 @@
+"""The Fréchet distance between two Gaussians fitted to features, with a jackknife interval.
+
+Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017; Dowson and Landau, J. Multivar. Anal. 12
+(1982) 450, for the closed form |μ₁ − μ₂|² + Tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½).
+
+The trace of the square root comes from a factor of the reference's covariance, Σ_ref = L Lᵀ: the eigenvalues of
+Σ Σ_ref are those of the symmetric LᵀΣL, so Tr (ΣΣ_ref)^½ = Σ √eigvalsh(LᵀΣL). With fewer images than dimensions the
+same eigenvalues, but for zeros, are those of the n×n Gram matrix of the centred features times L. Everything is
+float64; covariances divide by n − 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluator.arrays import Floats
+from evaluator.errors import FeaturesError
+from evaluator.interval import BLOCKS, jackknife
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and covariance of the features of n images."""
+
+    mean: Floats
+    """(D,)."""
+    covariance: Floats
+    """(D, D), divided by n − 1."""
+    n: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference distribution, with the factor of its covariance worked out once."""
+
+    mean: Floats
+    factor: Floats
+    """L with L Lᵀ = the covariance."""
+
+    @property
+    def trace(self) -> float:
+        """Trace of the covariance: the features' total variance."""
+        return float(np.square(self.factor).sum())
+
+
+def moments(features: Floats) -> Moments:
+    """Mean and covariance of features, float (n, D); raises FeaturesError for n < 2 or values that are not finite."""
+    x = _checked(features, least=2)
+    centred = x - x.mean(axis=0)
+    return Moments(x.mean(axis=0), centred.T @ centred / (len(x) - 1), len(x))
+
+
+def reference(of: Moments) -> Reference:
+    """Factor the covariance: Cholesky, or eigenvectors where a feature is constant or depends on the others."""
+    try:
+        return Reference(of.mean, np.linalg.cholesky(of.covariance).astype(np.float64, copy=False))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(of.covariance)
+        factor: Floats = vectors * np.sqrt(np.maximum(values, 0))
+        return Reference(of.mean, factor)
+
+
+def distance(of: Moments, to: Reference) -> float:
+    """Fréchet distance between moments and a reference of the same dimension; never below 0."""
+    _same_dimension(len(of.mean), to)
+    inner = to.factor.T @ of.covariance @ to.factor
+    root = float(np.sqrt(np.maximum(np.linalg.eigvalsh(inner), 0)).sum())
+    return _assemble(of.mean, float(np.trace(of.covariance)), root, to)
+
+
+def distance_of_features(features: Floats, to: Reference) -> float:
+    """Fréchet distance of features, float (n, D), n ≥ 2; by the n×n Gram matrix where n < D."""
+    x = _checked(features, least=2)
+    if len(x) >= x.shape[1]:
+        return distance(moments(x), to)
+    _same_dimension(x.shape[1], to)
+    centred = x - x.mean(axis=0)
+    projected = centred @ to.factor
+    gram = projected @ projected.T / (len(x) - 1)
+    root = float(np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0)).sum())
+    return _assemble(x.mean(axis=0), float(np.square(centred).sum()) / (len(x) - 1), root, to)
+
+
+def distance_interval(features: Floats, to: Reference) -> tuple[float, float, float]:
+    """Fréchet distance with the ends of its 95 % interval: value, low, high. Needs at least 40 images.
+
+    The 20 leave-one-block-out distances come from sums over all images less the sums over a block, about a common
+    origin near the mean so that nothing is lost to rounding. Images must be in random order.
+    """
+    x = _checked(features, least=2 * BLOCKS)
+    value = distance_of_features(x, to)
+    if len(x) - len(x) // BLOCKS <= x.shape[1]:
+        keep = np.ones(len(x), dtype=bool)
+
+        def without_rows(start: int, stop: int) -> float:
+            keep[:] = True
+            keep[start:stop] = False
+            return distance_of_features(x[keep], to)
+
+        low, high = jackknife(value, without_rows, len(x))
+        return value, max(low, 0.0), high
+    origin = x.mean(axis=0)
+    shifted = x - origin
+    products = shifted.T @ shifted
+
+    def without(start: int, stop: int) -> float:
+        block, n = shifted[start:stop], len(x) - (stop - start)
+        total = -block.sum(axis=0)
+        scatter = products - block.T @ block - np.outer(total, total) / n
+        return distance(Moments(origin + total / n, scatter / (n - 1), n), to)
+
+    low, high = jackknife(value, without, len(x))
+    return value, max(low, 0.0), high
+
+
+def _assemble(mean: Floats, trace: float, root: float, to: Reference) -> float:
+    return max(float(np.square(mean - to.mean).sum()) + trace + to.trace - 2 * root, 0.0)
+
+
+def _same_dimension(dimension: int, to: Reference) -> None:
+    if dimension != len(to.mean):
+        raise FeaturesError(
+            f"features have {dimension} dimensions, the reference {len(to.mean)}: they come from different extractors"
+        )
+
+
+def _checked(features: Floats, least: int) -> Floats:
+    if features.ndim != 2:
+        raise FeaturesError(f"features have shape {features.shape}, expected (images, dimensions)")
+    if len(features) < least:
+        raise FeaturesError(f"features of {len(features)} images, expected at least {least}")
+    if not np.isfinite(features).all():
+        raise FeaturesError("features hold NaN or infinity, expected finite numbers")
+    return features.astype(np.float64, copy=False)

@@ -1,0 +1,34 @@
+"""The one form in which images are measured: uint8, (n, 28, 28), 0 = background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.arrays import Bytes
+from evaluator.errors import ImagesError
+
+SIDE = 28
+
+
+def checked(images: NDArray[np.generic]) -> Bytes:
+    """Return the images if they can be measured; raise ImagesError if not."""
+    if not isinstance(images, np.ndarray):
+        raise ImagesError(f"images are a {type(images).__name__}, expected a numpy array of uint8")
+    if images.dtype != np.uint8:
+        raise ImagesError(
+            f"images are {images.dtype}, expected uint8; for floats in [0, 1] use np.rint(images * 255).astype(np.uint8)"
+        )
+    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+        raise ImagesError(f"images have shape {images.shape}, expected (n, {SIDE}, {SIDE})")
+    if len(images) == 0:
+        raise ImagesError("there are no images")
+    return np.ascontiguousarray(images)
+
+
+def chunks(n: int, size: int) -> Iterator[slice]:
+    """Cut n items into runs of at most `size`."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))

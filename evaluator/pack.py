@@ -1,0 +1,186 @@
+"""A pack: all that grading a data set's images needs, in place of the raw data.
+
+A folder with `pack.toml`, for people, and `weights.safetensors`: the classifier in half precision, the moments of the
+features of training and test images, codes of all of them for nearest neighbours, and a few real images for reports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from evaluator.arrays import Bytes, Floats
+from evaluator.errors import PackError
+from evaluator.frechet import Moments, Reference, reference
+from evaluator.neighbours import Codes, Projection
+
+if TYPE_CHECKING:
+    from evaluator.classifier import Classifier
+
+CARD = "pack.toml"
+WEIGHTS = "weights.safetensors"
+PUBLIC = Path(__file__).parent / "packs"
+
+Split = Literal["train", "test"]
+Tensors = dict[str, NDArray[np.generic]]
+
+
+class Level(BaseModel):
+    """What real images score in a metric: the mean over random subsets, and where 95 % of subsets lie."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    value: float
+    low: float
+    high: float
+
+
+class Thresholds(BaseModel):
+    """Distances calibrated on real images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    near_duplicate: float
+    """Half the pixel distance, in grey levels, of the closest pair of test images."""
+    memorised: float
+    """Squared code distance to the training set that one test image in a thousand is below."""
+
+
+class Card(BaseModel):
+    """What `pack.toml` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    format: Literal[1]
+    name: str
+    dataset: str
+    seed: int
+    public: bool
+    """Whether students can have the pack; grading uses a private one by default."""
+    made_with: str
+    """Versions of the libraries that trained the classifier."""
+    classifier_accuracy: float
+    """Share of the test images classified rightly."""
+    train_images: int
+    test_images: int
+    data_sha256: dict[str, str]
+    weights_sha256: str
+    thresholds: Thresholds
+    floor: dict[str, Level]
+    """By metric: nothing a generator makes should be expected to do better than real images do."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A loaded pack."""
+
+    card: Card
+    sha256: str
+    """Of the two files; it stands in every report."""
+    train: Reference
+    """Moments of the features of the training images."""
+    test: Reference
+    projection: Projection
+    codes: Codes
+    """int8 (train + test images, components), training images first."""
+    labels: Bytes
+    """(train + test images,)."""
+    samples: Bytes
+    """A few real test images, uint8 (k, side, side), sorted by class."""
+    sample_labels: Bytes
+    """(k,)."""
+    classifier_weights: Tensors
+    """Half precision."""
+
+    @classmethod
+    def load(cls, path: Path | str) -> Pack:
+        """Load a pack from its folder; raises PackError where it is missing, incomplete or damaged."""
+        folder = Path(path)
+        text, weights = _read(folder / CARD), _read(folder / WEIGHTS)
+        card = _card(text, folder)
+        found = hashlib.sha256(weights).hexdigest()
+        if found != card.weights_sha256:
+            raise PackError(
+                f"{folder / WEIGHTS}: sha256 {found[:16]}…, {CARD} says {card.weights_sha256[:16]}…: "
+                "the pack is damaged; build or copy it again"
+            )
+        try:
+            return _assemble(card, hashlib.sha256(text + weights).hexdigest(), load(weights))
+        except (SafetensorError, KeyError) as error:
+            raise PackError(f"{folder / WEIGHTS}: {error}: not a pack of this version; build it again") from error
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The extractor, in single precision."""
+        import torch
+
+        from evaluator.classifier import Classifier
+
+        classifier = Classifier()
+        classifier.load_state_dict({name: torch.from_numpy(array) for name, array in self.classifier_weights.items()})
+        return classifier.eval()
+
+    def origin(self, index: int) -> tuple[Split, int]:
+        """Which real image a row of `codes` stands for: its split, and its index there."""
+        if index < self.card.train_images:
+            return "train", index
+        return "test", index - self.card.train_images
+
+
+def public_pack(dataset: str) -> Pack:
+    """The pack shipped for a data set; raises PackError where there is none."""
+    return Pack.load(PUBLIC / dataset)
+
+
+def tensors_of_moments(split: Split, moments: Moments) -> Tensors:
+    """The tensors in which a pack keeps the moments of a split."""
+    return {f"{split}.mean": moments.mean, f"{split}.covariance": moments.covariance}
+
+
+def _reference(split: Split, tensors: Tensors, n: int) -> Reference:
+    return reference(Moments(_floats(tensors[f"{split}.mean"]), _floats(tensors[f"{split}.covariance"]), n))
+
+
+def _assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
+    prefix = "classifier."
+    return Pack(
+        card=card,
+        sha256=sha256,
+        train=_reference("train", tensors, card.train_images),
+        test=_reference("test", tensors, card.test_images),
+        projection=Projection(_floats(tensors["projection.mean"]), _floats(tensors["projection.axes"])),
+        codes=tensors["codes"].astype(np.int8, copy=False),
+        labels=tensors["labels"].astype(np.uint8, copy=False),
+        samples=tensors["samples"].astype(np.uint8, copy=False),
+        sample_labels=tensors["sample_labels"].astype(np.uint8, copy=False),
+        classifier_weights={name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)},
+    )
+
+
+def _floats(array: NDArray[np.generic]) -> Floats:
+    return array.astype(np.float64)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PackError(f"{path}: {error.strerror}: build the pack (grader pack build) or copy it here") from error
+
+
+def _card(text: bytes, folder: Path) -> Card:
+    try:
+        return Card.model_validate(tomllib.loads(text.decode()))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PackError(f"{folder / CARD}: {error}: the pack is damaged; build or copy it again") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PackError(f"{folder / CARD}: {where}: {first['msg']}; build the pack again") from error

@@ -1,0 +1,239 @@
+"""Build a pack from a data set: train the classifier, take moments and codes, calibrate on real images."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+
+from evaluator.arrays import Bytes, Integers
+from evaluator.classifier import CLASSES, Classifier, Extraction, extract
+from evaluator.confidence import confident
+from evaluator.duplicates import closest_other, duplicates
+from evaluator.errors import ImagesError, PackError
+from evaluator.frechet import Reference, distance_of_features, moments, reference
+from evaluator.histogram import class_kl
+from evaluator.images import checked
+from evaluator.memorisation import HOLD_OUT_QUANTILE, memorised
+from evaluator.neighbours import Codes, Projection, fit, nearest
+from evaluator.pack import CARD, WEIGHTS, Card, Level, Pack, Tensors, Thresholds, tensors_of_moments
+from evaluator.packs.train import EPOCHS, Progress, train
+
+LEAST = 2_000
+"""Images a split must have, for a hold-out subset of the size that submissions are measured at."""
+_SUBSETS = 20
+_PER_CLASS = 26
+"""A sample of each class for reports, and enough in all (260) for two small training batches."""
+_FOR_AXES = 20_000
+_KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+class Data(Protocol):
+    """A data set: images uint8 (n, 28, 28), labels uint8 (n,) of ten classes."""
+
+    @property
+    def x_train(self) -> Bytes: ...
+    @property
+    def y_train(self) -> Bytes: ...
+    @property
+    def x_test(self) -> Bytes: ...
+    @property
+    def y_test(self) -> Bytes: ...
+
+
+class _SubsetValue(Protocol):
+    """What the images of these indices score."""
+
+    def __call__(self, chosen: Integers, /) -> float: ...
+
+
+@dataclass(frozen=True)
+class _Real:
+    """The real images as the metrics see them."""
+
+    images: Bytes
+    extraction: Extraction
+    reference: Reference
+    codes: Codes
+
+
+def build(
+    dataset: str,
+    data: Data,
+    out: Path | str,
+    *,
+    seed: int,
+    public: bool,
+    progress: Progress | None = None,
+    epochs: int = EPOCHS,
+) -> Pack:
+    """Build the pack of a data set in the folder `out`, replacing one that is there, and load it.
+
+    The classifier is trained from `seed`, so a pack from a secret seed has features that nobody can tune images to.
+    `progress` is called with what is being done, steps done, steps in all. Raises PackError for unfit data.
+    """
+    _check(dataset, data)
+    classifier = _halved(train(data.x_train, data.y_train, seed=seed, progress=progress, epochs=epochs))
+    steps = iter(range(1, 5))
+
+    def done(what: str) -> None:
+        if progress is not None:
+            progress(what, next(steps), 4)
+
+    projection = fit(data.x_train[:: max(len(data.x_train) // _FOR_AXES, 1)])
+    train_set = _real(data.x_train, classifier, projection)
+    test_set = _real(data.x_test, classifier, projection)
+    done("features")
+    to_train, _ = nearest(test_set.codes, train_set.codes)
+    thresholds = Thresholds(
+        near_duplicate=float(closest_other(data.x_test).min()) / 2,
+        memorised=float(np.quantile(to_train, HOLD_OUT_QUANTILE)),
+    )
+    done("thresholds")
+    floor = _floor(train_set, test_set, to_train, thresholds, np.random.default_rng(seed))
+    done("hold-out floor")
+    weights = save(_tensors(data, classifier, projection, train_set, test_set))
+    card = Card(
+        format=1,
+        name=f"{dataset}-public" if public else f"{dataset}-private",
+        dataset=dataset,
+        seed=seed,
+        public=public,
+        made_with=f"torch {torch.__version__}, numpy {np.__version__}",
+        classifier_accuracy=float((test_set.extraction.probabilities.argmax(axis=1) == data.y_test).mean()),
+        train_images=len(data.x_train),
+        test_images=len(data.x_test),
+        data_sha256={key: hashlib.sha256(getattr(data, key).tobytes()).hexdigest() for key in _KEYS},
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        thresholds=thresholds,
+        floor=floor,
+    )
+    _write(Path(out), card, weights)
+    done("written")
+    return Pack.load(out)
+
+
+def _check(dataset: str, data: Data) -> None:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", dataset):
+        raise PackError(f"data set name {dataset!r}: expected lower-case letters, digits, - and _")
+    for images, labels, split in ((data.x_train, data.y_train, "training"), (data.x_test, data.y_test, "test")):
+        try:
+            checked(images)
+        except ImagesError as error:
+            raise PackError(f"{split} images of {dataset}: {error}") from error
+        if labels.dtype != np.uint8 or labels.shape != (len(images),):
+            raise PackError(f"{split} labels of {dataset}: {labels.dtype} {labels.shape}, expected uint8 {(len(images),)}")
+        if len(images) < LEAST:
+            raise PackError(f"{dataset} has {len(images):,} {split} images, expected at least {LEAST:,}")
+        if set(np.unique(labels).tolist()) != set(range(CLASSES)):
+            raise PackError(f"{split} labels of {dataset} are {np.unique(labels).tolist()}, expected each of 0–9")
+
+
+def _halved(classifier: Classifier) -> Classifier:
+    """Round the weights to the half precision they are kept in, so that what follows is about those weights."""
+    return classifier.half().float()
+
+
+def _real(images: Bytes, classifier: Classifier, projection: Projection) -> _Real:
+    extraction = extract(classifier, images)
+    return _Real(images, extraction, reference(moments(extraction.features)), projection.encode(images))
+
+
+def _floor(
+    train_set: _Real, test_set: _Real, to_train: Integers, thresholds: Thresholds, random: np.random.Generator
+) -> dict[str, Level]:
+    """What random subsets of real images score, each split being the hold-out of the other."""
+
+    def level(hold_out: _Real, n: int, value: _SubsetValue) -> Level:
+        values = [value(random.choice(len(hold_out.images), n, replace=False)) for _ in range(_SUBSETS)]
+        mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
+        return Level(value=mean, low=max(mean - 1.96 * spread, 0.0), high=mean + 1.96 * spread)
+
+    def distance(hold_out: _Real, to: Reference) -> _SubsetValue:
+        return lambda chosen: distance_of_features(hold_out.extraction.features[chosen], to)
+
+    sure, near, far = test_set.extraction.probabilities, thresholds.near_duplicate, thresholds.memorised
+    floor = {
+        "fid2k_test_indomain": level(train_set, 2_000, distance(train_set, test_set.reference)),
+        "fid2k_train_indomain": level(test_set, 2_000, distance(test_set, train_set.reference)),
+        "class_kl2k_uniform_indomain": level(
+            train_set, 2_000, lambda chosen: class_kl(train_set.extraction.probabilities[chosen], "").value
+        ),
+        "confident2k_indomain": level(test_set, 2_000, lambda chosen: confident(sure[chosen], "").value),
+        "duplicates2k_pixels": level(test_set, 2_000, lambda chosen: duplicates(test_set.images[chosen], near, "").value),
+        "memorised2k_traintest_pixels": level(test_set, 2_000, lambda chosen: memorised(to_train[chosen], far, "").value),
+    }
+    if len(train_set.images) >= 10_000:
+        floor["fid10k_test_indomain"] = level(train_set, 10_000, distance(train_set, test_set.reference))
+    return floor
+
+
+def _tensors(data: Data, classifier: Classifier, projection: Projection, train_set: _Real, test_set: _Real) -> Tensors:
+    shown = np.concatenate([np.flatnonzero(data.y_test == k)[:_PER_CLASS] for k in range(CLASSES)])
+    weights = {f"classifier.{name}": _half(tensor) for name, tensor in classifier.state_dict().items()}
+    return {
+        **weights,
+        **tensors_of_moments("train", moments(train_set.extraction.features)),
+        **tensors_of_moments("test", moments(test_set.extraction.features)),
+        "projection.mean": projection.mean,
+        "projection.axes": projection.axes,
+        "codes": np.concatenate([train_set.codes, test_set.codes]),
+        "labels": np.concatenate([data.y_train, data.y_test]),
+        "samples": data.x_test[shown],
+        "sample_labels": data.y_test[shown],
+    }
+
+
+def _half(tensor: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    array = tensor.contiguous().numpy()
+    return array.astype(np.float16) if array.dtype == np.float32 else array
+
+
+def _write(folder: Path, card: Card, weights: bytes) -> None:
+    """Write both files beside the folder, then move each into place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        for name, content in ((WEIGHTS, weights), (CARD, card_text(card).encode())):
+            (Path(scratch) / name).write_bytes(content)
+            (Path(scratch) / name).replace(folder / name)
+
+
+def card_text(card: Card) -> str:
+    """`pack.toml`: a card whose strings need no escapes."""
+    digests = "\n".join(f'{key} = "{digest}"' for key, digest in card.data_sha256.items())
+    floor = "\n".join(
+        f"{name} = {{ value = {level.value:.6g}, low = {level.low:.6g}, high = {level.high:.6g} }}"
+        for name, level in card.floor.items()
+    )
+    return f"""\
+format = {card.format}
+name = "{card.name}"
+dataset = "{card.dataset}"
+seed = {card.seed}
+public = {"true" if card.public else "false"}
+made_with = "{card.made_with}"
+classifier_accuracy = {card.classifier_accuracy!r}
+train_images = {card.train_images}
+test_images = {card.test_images}
+weights_sha256 = "{card.weights_sha256}"
+
+# sha256 of the arrays the pack was built from
+[data_sha256]
+{digests}
+
+# near_duplicate: pixel distance; memorised: squared code distance; both calibrated on real images
+[thresholds]
+near_duplicate = {card.thresholds.near_duplicate!r}
+memorised = {card.thresholds.memorised!r}
+
+# what random subsets of real images score: the mean, and where 95 % of the subsets lie
+[floor]
+{floor}
+"""
