@@ -11,10 +11,10 @@ from evaluator.pack import Pack
 from grader import __version__
 from grader.course import LabFolder
 from grader.errors import GraderError, UngradedError
+from grader.gallery import pictures
 from grader.intake import Handin, Submission, take
 from grader.models import Artifact, Provenance, Status, SubmissionResult
 from grader.notebook import Notebook
-from grader.pictures import pictures
 from grader.sandbox import Sandbox
 from grader.spec import LabSpec, Task
 from grader.task import Setting, TaskGrading, grade_task, rejected
