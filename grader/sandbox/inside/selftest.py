@@ -1,0 +1,73 @@
+"""Runs inside the sandbox before any submission does: tries what must not work and reports what did. Standard library only.
+
+Arguments: descriptor of the channel, path of a canary file, folder to write to.
+"""
+
+import errno
+import json
+import os
+import socket
+import sys
+
+_MAX_DESCRIPTOR = 1024
+
+
+def _readable(path: str) -> bool:
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123
+            stream.read(1)
+    except OSError:
+        return False
+    return True
+
+
+def _writable(folder: str) -> bool:
+    try:
+        os.close(os.open(f"{folder}/gan-grader-selftest", os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError:
+        return False
+    return True
+
+
+def _internet_socket() -> bool:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
+
+
+def _others() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]  # noqa: PTH208
+
+
+def _descriptors(channel: int) -> list[int]:
+    """Open descriptors that lead elsewhere than to the channel and the three standard streams."""
+    found = []
+    for number in range(3, _MAX_DESCRIPTOR):
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                continue
+            raise
+        if number != channel and not target.startswith("/memfd:"):
+            found.append(number)
+    return found
+
+
+def main(channel: int, canary: str, folder: str) -> None:
+    """Send one line of JSON with the findings."""
+    findings = {
+        "canary": _readable(canary),
+        "internet": _internet_socket(),
+        "writes": [place for place in ("/", "/usr", "/etc", "/in", folder) if _writable(place)],
+        "processes": _others(),
+        "uid": os.getuid(),
+        "descriptors": _descriptors(channel),
+    }
+    os.write(channel, json.dumps(findings).encode())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -1,0 +1,323 @@
+"""How much CPU and memory an execution uses: from a cgroup (v1 or v2) where one can be made, else by walking /proc.
+
+A cgroup counts everything, whatever processes do. The walk misses CPU time of children that nobody waited for and memory of files
+in tmpfs; it is what an ordinary user without a delegated cgroup can have.
+"""
+
+import contextlib
+import itertools
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from grader.errors import SandboxError
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_counter = itertools.count()
+
+
+class Meter(Protocol):
+    """Use of one execution, and the means to kill it."""
+
+    counts_everything: bool
+    """Whether memory that belongs to no process (memfd, tmpfs) counts, and the kernel enforces the limit."""
+
+    def join_files(self) -> tuple[str, ...]:
+        """Files into which a process that is to be counted writes "0" first."""
+
+    def watch(self, pid: int) -> None:
+        """The execution is this process and all that descend from it."""
+
+    def pids(self) -> tuple[int, ...]:
+        """Its processes now, zombies aside."""
+
+    def cpu_s(self) -> float:
+        """CPU seconds so far, of dead processes too."""
+
+    def memory_mb(self) -> float:
+        """Memory in use now."""
+
+    def peak_memory_mb(self) -> float:
+        """The most memory seen in use."""
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel killed one of its processes for exceeding the memory limit."""
+
+    def close(self) -> None:
+        """Kill what is left and remove the cgroup.
+
+        Raises:
+            SandboxError: a process survives.
+        """
+
+
+def open_meter(memory_mb: int, processes: int) -> Meter:
+    """The best meter that this machine allows, with its limits set."""
+    name = f"gan-grader-{os.getpid()}-{next(_counter)}"
+    for make in (CgroupV2, CgroupV1):
+        with contextlib.suppress(OSError):
+            return make(name, memory_mb, processes)
+    return ProcessWalk()
+
+
+class CgroupV2:
+    """A cgroup of the unified hierarchy."""
+
+    counts_everything = True
+
+    def __init__(self, name: str, memory_mb: int, processes: int) -> None:
+        """Raises OSError where no such cgroup can be made."""
+        self._folder = _make_v2(name)
+        try:
+            (self._folder / "memory.max").write_text(str(memory_mb << 20))
+            (self._folder / "pids.max").write_text(str(processes))
+        except OSError:
+            self._folder.rmdir()
+            raise
+        for file, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
+            with contextlib.suppress(OSError):  # kernels without swap accounting lack the first
+                (self._folder / file).write_text(value)
+        self._peak = 0.0
+
+    def join_files(self) -> tuple[str, ...]:
+        return (str(self._folder / "cgroup.procs"),)
+
+    def watch(self, pid: int) -> None:
+        pass
+
+    def pids(self) -> tuple[int, ...]:
+        return _pids(self._folder / "cgroup.procs")
+
+    def cpu_s(self) -> float:
+        return _keyed(self._folder / "cpu.stat", "usage_usec") / 1e6
+
+    def memory_mb(self) -> float:
+        now = int((self._folder / "memory.current").read_text()) / 2**20
+        self._peak = max(self._peak, now)
+        return now
+
+    def peak_memory_mb(self) -> float:
+        try:
+            return int((self._folder / "memory.peak").read_text()) / 2**20
+        except OSError:  # before Linux 5.19
+            return max(self._peak, self.memory_mb())
+
+    def out_of_memory(self) -> bool:
+        return _keyed(self._folder / "memory.events", "oom_kill") > 0
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            (self._folder / "cgroup.kill").write_text("1")
+        _remove(self._folder, self.pids)
+
+
+class CgroupV1:
+    """One cgroup each in the memory, cpuacct and, where there is one, pids hierarchy."""
+
+    counts_everything = True
+
+    def __init__(self, name: str, memory_mb: int, processes: int) -> None:
+        """Raises OSError where no such cgroup can be made."""
+        self._folders: list[Path] = []
+        try:
+            self._memory = self._make("memory", name)
+            (self._memory / "memory.limit_in_bytes").write_text(str(memory_mb << 20))
+            with contextlib.suppress(OSError):  # kernels without swap accounting lack it
+                (self._memory / "memory.memsw.limit_in_bytes").write_text(str(memory_mb << 20))
+            self._cpu = self._make("cpuacct", name)
+            with contextlib.suppress(OSError):  # the rlimit is there as well
+                (self._make("pids", name) / "pids.max").write_text(str(processes))
+        except OSError:
+            for folder in self._folders:
+                folder.rmdir()
+            raise
+
+    def _make(self, controller: str, name: str) -> Path:
+        folder = _own_v1(controller) / name
+        folder.mkdir()
+        self._folders.append(folder)
+        return folder
+
+    def join_files(self) -> tuple[str, ...]:
+        return tuple(str(folder / "cgroup.procs") for folder in self._folders)
+
+    def watch(self, pid: int) -> None:
+        pass
+
+    def pids(self) -> tuple[int, ...]:
+        return _pids(self._memory / "cgroup.procs")
+
+    def cpu_s(self) -> float:
+        return int((self._cpu / "cpuacct.usage").read_text()) / 1e9
+
+    def memory_mb(self) -> float:
+        return int((self._memory / "memory.usage_in_bytes").read_text()) / 2**20
+
+    def peak_memory_mb(self) -> float:
+        return int((self._memory / "memory.max_usage_in_bytes").read_text()) / 2**20
+
+    def out_of_memory(self) -> bool:
+        return _keyed(self._memory / "memory.oom_control", "oom_kill") > 0
+
+    def close(self) -> None:
+        for folder in self._folders:
+            _remove(folder, self.pids)
+
+
+class ProcessWalk:
+    """Sums over the process tree in /proc."""
+
+    counts_everything = False
+
+    def __init__(self) -> None:
+        self._root = 0
+        self._cpu = 0.0
+        self._peak = 0.0
+
+    def join_files(self) -> tuple[str, ...]:
+        return ()
+
+    def watch(self, pid: int) -> None:
+        self._root = pid
+
+    def pids(self) -> tuple[int, ...]:
+        return tuple(self._tree())
+
+    def cpu_s(self) -> float:
+        self._cpu = max(self._cpu, sum(self._tree().values()))  # a process that ends takes its share out of the sum
+        return self._cpu
+
+    def memory_mb(self) -> float:
+        now = sum(_private_memory_kb(pid) for pid in self._tree()) / 1024
+        self._peak = max(self._peak, now)
+        return now
+
+    def peak_memory_mb(self) -> float:
+        return self._peak
+
+    def out_of_memory(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+    def _tree(self) -> dict[int, float]:
+        """pid -> CPU seconds (its own and of children that it waited for) of the root and its descendants."""
+        children: dict[int, list[int]] = {}
+        cpu: dict[int, float] = {}
+        for entry in os.listdir("/proc"):  # noqa: PTH208 (twenty times a second: the plain call is much cheaper)
+            if not entry.isdigit():
+                continue
+            fields = _stat_fields(int(entry))
+            if fields and fields[0] != "Z":
+                children.setdefault(int(fields[1]), []).append(int(entry))
+                cpu[int(entry)] = sum(map(int, fields[11:15])) / _TICKS_A_SECOND
+        tree: dict[int, float] = {}
+        waiting = [self._root]
+        while waiting:
+            pid = waiting.pop()
+            if pid in cpu:
+                tree[pid] = cpu[pid]
+            waiting += children.get(pid, [])
+        return tree
+
+
+def longest_wait_s(pids: tuple[int, ...]) -> float:
+    """The longest time that a thread of these processes was ready to run but had no CPU; 0 where the kernel does not tell."""
+    longest = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                longest = max(longest, int((task / "schedstat").read_text().split()[1]))
+    return longest / 1e9
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """Fields of /proc/<pid>/stat from the state on; empty where the process is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()  # the name before it may hold anything
+
+
+def _private_memory_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem", "VmSwap")))
+
+
+def _own_v1(controller: str) -> Path:
+    """The cgroup that we are in, so that limits above us hold; the root of the hierarchy where that is hidden by a namespace."""
+    mount = _CGROUPS / controller
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(",") and (mount / path.lstrip("/") / "cgroup.procs").exists():
+            return mount / path.lstrip("/")
+    return mount
+
+
+def _make_v2(name: str) -> Path:
+    """A new cgroup with the memory and pids controllers: in our own (where it is delegated to us), else beside or above it."""
+    if not (_CGROUPS / "cgroup.controllers").exists():
+        raise FileNotFoundError("no unified hierarchy")
+    own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+    place = _CGROUPS / own.lstrip("/")
+    for parent in (place, *place.parents):
+        if parent == _CGROUPS.parent:
+            break
+        with contextlib.suppress(OSError):
+            (parent / "cgroup.subtree_control").write_text("+memory +pids")
+        folder = parent / name
+        try:
+            folder.mkdir()
+        except OSError:
+            continue
+        if (folder / "memory.max").exists() and (folder / "pids.max").exists():
+            return folder
+        folder.rmdir()
+    raise FileNotFoundError("no cgroup with memory and pids controllers")
+
+
+def _pids(file: Path) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, file.read_text().split()))
+    except OSError:
+        return ()
+
+
+def _keyed(file: Path, key: str) -> int:
+    """The number behind `key` in a file of `key number` lines; 0 where it is missing."""
+    for line in file.read_text().splitlines():
+        name, _, number = line.partition(" ")
+        if name == key:
+            return int(number)
+    return 0
+
+
+def _remove(folder: Path, pids: Callable[[], tuple[int, ...]], patience_s: float = 5.0) -> None:
+    """Kill all members until the cgroup can be removed."""
+    end = time.monotonic() + patience_s
+    while True:
+        for pid in pids():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise SandboxError(
+                    f"found processes {pids()} alive after they were killed, expected none ({folder}: {error.strerror}); "
+                    "restart the machine if they stay"
+                ) from error
+            time.sleep(0.005)
+        else:
+            return
