@@ -94,7 +94,8 @@ def init(path: Path, title: str = "") -> Path:
     is_lab = lab in known_labs()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        in_course = is_lab and (path.resolve().parent / COURSE_FILE).exists()
+        alone = (path / COURSE_FILE).exists()
+        in_course = is_lab and not alone and (path.resolve().parent / COURSE_FILE).exists()
         root = path.resolve().parent if in_course else path.resolve()
         if not (root / COURSE_FILE).exists():
             _write_settings(root / COURSE_FILE, title or root.name)
@@ -115,7 +116,7 @@ def _write_settings(path: Path, title: str) -> None:
         f'secret = "{secrets.token_hex(32)}"\n'
     )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
 
 
@@ -142,12 +143,12 @@ def load_course(root: Path) -> Course:
     """
     path = root / COURSE_FILE
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
         settings = CourseSettings.model_validate(table.get("course", {}))
         bytes.fromhex(settings.secret)
     except OSError as error:
         raise CourseError(f"{path} cannot be read ({error.strerror}); `grader init {root}` makes one") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CourseError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]

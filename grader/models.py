@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Model(BaseModel):
-    """Base of all records: immutable, and unknown fields are an error."""
+    """Base of all records: immutable, unknown fields are an error, and NaN and infinity survive JSON (as strings)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Status(StrEnum):

@@ -91,17 +91,29 @@ def withhold(criterion: MetricCriterion | UnitCriterion, reason: str) -> Criteri
 
 
 def apply_needs(task: Task, results: Sequence[CriterionResult]) -> tuple[CriterionResult, ...]:
-    """Take the points of every criterion whose `needs` earned none: diversity of noise is worth nothing."""
-    by_name = {r.name: r for r in results}
+    """Take the points of every criterion whose `needs` earned none: diversity of noise is worth nothing.
+
+    Each end of the interval follows the same end of the needed criterion's. Chains of needs are followed to their end.
+    """
     needs = {c.metric: c.needs for c in task.metrics if c.needs}
-    out = []
-    for result in results:
-        needed = by_name.get(needs.get(result.name, ""))
-        if needed is not None and needed.score == 0 and result.status == Status.GRADED:
-            message = f"{result.message}; counts only where “{needed.title or needed.name}” earns points, which it did not"
-            result = result.model_copy(update={"score": 0.0, "low": 0.0, "message": message})
-        out.append(result)
-    return tuple(out)
+    before: tuple[CriterionResult, ...] = ()
+    after = tuple(results)
+    while after != before:
+        before = after
+        by_name = {r.name: r for r in before}
+        after = tuple(_without_needed(r, by_name.get(needs.get(r.name, ""))) for r in before)
+    return after
+
+
+def _without_needed(result: CriterionResult, needed: CriterionResult | None) -> CriterionResult:
+    """The result with 0 for its score and each end of its interval where the needed criterion has 0."""
+    if needed is None or result.status != Status.GRADED:
+        return result
+    lost = {end: 0.0 for end in ("score", "low", "high") if getattr(needed, end) == 0 and getattr(result, end) != 0}
+    if not lost:
+        return result
+    message = f"{result.message}; counts only where “{needed.title or needed.name}” earns points, which it did not"
+    return result.model_copy(update={**lost, "message": message} if "score" in lost else lost)
 
 
 def total(results: Sequence[CriterionResult]) -> tuple[float | None, float | None, float | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from sqlalchemy import DateTime, ForeignKey, LargeBinary, String, Text, create_engine, event, select
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from grader.errors import StoreError
@@ -74,7 +74,7 @@ class Store:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, DatabaseError, OSError) as error:
+        except (DatabaseError, sqlite3.Error, OSError) as error:
             reason = getattr(error, "orig", None) or error
             raise StoreError(
                 f"{self.path}: the database cannot be used ({reason}); check that the disk is neither full nor read-only, "
