@@ -33,7 +33,7 @@ class Scorer:
 
     def sample(self, images: Images) -> Sample:
         """The images with their features, worked out once although they are asked about several times."""
-        key = hashlib.sha256(np.ascontiguousarray(images)).digest()
+        key = hashlib.sha256(images.tobytes()).digest()
         return self._samples.setdefault(key, Sample.of(images, self.pack))
 
     def measure(self, images: Images) -> dict[str, Metric]:

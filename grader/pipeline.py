@@ -56,7 +56,7 @@ class Grader:
             self.device,
             handin.student,
             handin.attempt,
-            handin.sha256,
+            handin.sha256(),
             *(_file_sha256(self.lab.template(task.notebook)) for task in self.spec.task),
             *(self.packs[task.dataset].sha256 for task in self.spec.task),
         ]

@@ -80,7 +80,7 @@ def grade_task(setting: Setting, submission: Submission) -> TaskGrading:
     data = submission.notebook(setting.task.id).read_bytes()
     moved = transplant(setting.template, parse(data), _parameters(setting))
     origin = TaskGrading(_result(setting.task, moved, ()), notebook_sha256=_sha256(data), curves=moved.curves)
-    if problem := _untouched(moved):
+    if (problem := _untouched(moved)) is not None:
         rows = tuple(score.fail(c, problem) for c in setting.task.criterion)
         return replace(origin, result=_result(setting.task, moved, rows, problems=(problem,)))
     checkpoint, missing, withheld = _checkpoint(submission, setting.task)
@@ -116,9 +116,10 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
     if execution.status == "ungraded":
         raise UngradedError(execution.problem.message if execution.problem else "the sandbox failed")
     if execution.status == "failed":
-        problem = _locate(case, execution.problem or Problem(code="failed", message="the notebook failed"), ())
-        rows = tuple(score.fail(c, problem) for c in task.criterion)
-        return _result(task, case.transplant, rows, problems=(problem, *case.transplant.problems), execution=execution)
+        stopped = () if execution.stopped_in is None else ((execution.stopped_in, 1),)
+        cause = _locate(case, execution.problem or Problem(code="failed", message="the notebook failed"), stopped)
+        rows = tuple(score.fail(c, cause) for c in task.criterion)
+        return _result(task, case.transplant, rows, problems=(cause, *case.transplant.problems), execution=execution)
     seed_problem, flags = interview.honesty(execution.answers)
     problem = _image_problem(case) or seed_problem
     repeats = interview.measurements(execution.answers)
@@ -207,7 +208,8 @@ def _unit_row(case: Case, criterion: UnitCriterion) -> CriterionResult:
         return score.fail(criterion, Problem(code="open-todo", message=f"the TODO {open_todo} is not filled in", todo=open_todo))
     if name in answers.problems:
         return score.fail(criterion, _locate(case, answers.problems[name], case.execution.places.get(name, ())))
-    return score.score_unit(criterion, check.judge(case.inputs[name], answers.arrays[name]))
+    outputs = [np.asarray(array, np.float32) for array in answers.arrays[name]]
+    return score.score_unit(criterion, check.judge(case.inputs[name], outputs))
 
 
 def _locate(case: Case, problem: Problem, places: Sequence[tuple[int, int]]) -> Problem:
@@ -230,7 +232,7 @@ def _cell_problems(case: Case) -> list[Problem]:
 
 
 def _of_cell(error: CellError) -> Problem:
-    return Problem(code="exception", message=f"{error.ename}: {error.evalue}", traceback=error.traceback)
+    return Problem(code="exception", message=f"{error.ename}: {error.evalue}", advice=error.advice, traceback=error.traceback)
 
 
 def _problems(case: Case, image_problem: Problem | None) -> tuple[Problem, ...]:

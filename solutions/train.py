@@ -41,6 +41,7 @@ def keep_history(run: Path, stop: threading.Event) -> None:
 def execute(notebook: bytes, name: str, run: Path, data: Path, device: str) -> float:
     """Execute a notebook with TRAIN = True in the run folder; return the seconds that it took."""
     run.mkdir(parents=True, exist_ok=True)
+    run = run.resolve()  # papermill changes the working directory
     source = run / f"{name}.ipynb"
     source.write_bytes(notebook)
     stop = threading.Event()
@@ -98,7 +99,9 @@ def main() -> None:
     seconds = execute(solution_notebook(script), script.stem, options.out, options.data, options.device)
     store_half(options.out / "checkpoints" / "handin.pt", options.out / f"{script.stem}.pt")
     resume = torch.load(options.out / "checkpoints" / "resume.pt", map_location="cpu", weights_only=True)
-    write_card(options.out / f"{script.stem}.toml", device=options.device, epochs=resume["epoch"], seconds=seconds, data=options.data)
+    write_card(
+        options.out / f"{script.stem}.toml", device=options.device, epochs=resume["epoch"], seconds=seconds, data=options.data
+    )
 
 
 if __name__ == "__main__":

@@ -314,7 +314,7 @@ def train():
     for epoch in range(done, epochs):
         generator.train()
         discriminator.train()
-        sums = {name: 0.0 for name in history}
+        sums = dict.fromkeys(history, 0.0)
         bar = tqdm(real_batches(batch_size), total=steps_an_epoch, desc=f"epoch {epoch + 1}/{epochs}", mininterval=5)
         for step, real in enumerate(bar):
             # Constant rate for the first third, then linearly to zero: the moving average settles at the end.
