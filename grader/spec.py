@@ -5,15 +5,16 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from grader.errors import SpecError
+from grader.units import CHECKS
 
 
 class Table(BaseModel):
     """Base of all tables: immutable; a misspelt key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Positive = Annotated[float, Field(gt=0)]
@@ -61,9 +62,33 @@ class UnitCriterion(Table):
     points: Positive
     hint: str | None = None
 
+    @field_validator("unit")
+    @classmethod
+    def _is_a_check(cls, unit: str) -> str:
+        if unit not in CHECKS:
+            raise ValueError(f"no unit check is called {unit!r}; there are {', '.join(CHECKS)}")
+        return unit
+
     @property
     def name(self) -> str:
         return self.unit
+
+
+def _criterion_kind(value: object) -> str | None:
+    """Which kind of criterion a table is, so that only the complaints of that kind are made; None where it is neither or both."""
+    if isinstance(value, MetricCriterion | UnitCriterion):
+        return type(value).__name__
+    kinds = {"metric": "MetricCriterion", "unit": "UnitCriterion"}
+    found = [kinds[key] for key in kinds if isinstance(value, dict) and key in value]
+    return found[0] if len(found) == 1 else None
+
+
+Criterion = Annotated[
+    Annotated[MetricCriterion, Tag("MetricCriterion")] | Annotated[UnitCriterion, Tag("UnitCriterion")],
+    Discriminator(
+        _criterion_kind, custom_error_type="criterion", custom_error_message="A criterion has either `metric` or `unit`"
+    ),
+]
 
 
 class ManualCriterion(Table):
@@ -89,7 +114,7 @@ class Task(Table):
     shape: tuple[Count, ...] = Field(description="shape of one generated image, such as [28, 28]")
     classes: tuple[str, ...] = Field((), description="names of the classifier's classes, in order")
     limits: Limits = Limits()
-    criterion: tuple[MetricCriterion | UnitCriterion, ...]
+    criterion: tuple[Criterion, ...] = Field(min_length=1)
     manual: tuple[ManualCriterion, ...] = ()
 
     @property
@@ -163,12 +188,17 @@ def load_spec(path: Path) -> LabSpec:
 def _complaints(error: ValidationError) -> list[str]:
     """One line a mistake, with the place written as in TOML: `task[0].criterion[2].points`."""
     lines = []
-    for item in error.errors():
+    items = error.errors()
+    for item in items:
+        if item["type"] == "too_short" and any(
+            other["loc"][: len(item["loc"])] == item["loc"] for other in items if other is not item
+        ):
+            continue  # pydantic counts the valid items only; what is wrong with the others is said already
         place = ""
         for part in item["loc"]:
             if isinstance(part, int):
                 place += f"[{part}]"
             elif not part.endswith("Criterion"):  # the union's branch names are ours, not the author's
                 place += f".{part}" if place else part
-        lines.append(f"  {place or 'file'}: {item['msg']}")
+        lines.append(f"  {place or 'file'}: {item['msg'].removeprefix('Value error, ')}")
     return lines
