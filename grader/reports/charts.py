@@ -103,7 +103,7 @@ def shares(values: Sequence[float], names: Sequence[str]) -> Shares | None:
     if not values or not all(map(math.isfinite, values)):
         return None
     labels = [names[i] if i < len(names) else str(i) for i in range(len(values))]
-    left = min(40.0, 3.0 + 2.5 * max(map(len, labels)))
+    left = min(40.0, 3.0 + 2.2 * max(map(len, labels)))
     top = _top_share(values)
     bars = tuple(Bar(label, value, round(100 * value / top, 2)) for label, value in zip(labels, values, strict=True))
     return Shares(bars, uniform=1 / len(values), left=left, room=84.0 - left)

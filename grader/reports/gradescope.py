@@ -23,7 +23,7 @@ def results_json(result: SubmissionResult) -> JSON | None:
     if _ungraded(result):
         return None
     shown = for_student(result)
-    held = {task.task for task in result.tasks if task.status is Status.HELD or result.status is Status.HELD}
+    held = _held(result)
     tests = [test for number, task in enumerate(shown.tasks, 1) for test in _tests(task, number, task.task in held)]
     tests += [_staff_note(task) for task in result.tasks if task.task in held]
     report: JSON = {
@@ -45,6 +45,12 @@ def results_json(result: SubmissionResult) -> JSON | None:
 def _ungraded(result: SubmissionResult) -> bool:
     statuses = [result.status, *(t.status for t in result.tasks), *(c.status for t in result.tasks for c in t.criteria)]
     return Status.UNGRADED in statuses
+
+
+def _held(result: SubmissionResult) -> set[str]:
+    """Ids of the tasks that must not count yet: the held ones, or all where the submission is held for no task of its own."""
+    tasks = {task.task for task in result.tasks if task.status is Status.HELD}
+    return tasks or ({task.task for task in result.tasks} if result.status is Status.HELD else set())
 
 
 def _number(value: float) -> float:

@@ -15,7 +15,7 @@ THUMBNAIL_ROWS = 300
 
 THUMBNAIL_BYTES = 6 * 1024
 
-_SETTLED = (Status.GRADED, Status.FAILED, Status.PENDING)
+_OPEN = (Status.HELD, Status.UNGRADED)
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ def _attention(row: Row) -> list[Attention]:
     reasons = [
         Attention(row.result, row.href, task.status, task.title or task.task, _reason(task))
         for task in row.result.tasks
-        if task.status in (Status.HELD, Status.UNGRADED)
+        if task.status in _OPEN
     ]
-    if not reasons and row.result.status in (Status.HELD, Status.UNGRADED):
+    if not reasons and row.result.status in _OPEN:
         why = "; ".join(row.result.warnings) or row.problem
         return [Attention(row.result, row.href, row.result.status, "", why)]
     return reasons
@@ -137,7 +137,7 @@ def _reason(task: TaskResult) -> str:
 def _summary(results: Sequence[SubmissionResult]) -> Summary:
     """Counts over all; mean, median and bars over hand-ins whose automatic score stands (held ones do not count yet)."""
     counts = Counter(result.status for result in results)
-    settled = [(r.score, r.max_score) for r in results if r.status in _SETTLED and r.score is not None]
+    settled = [(r.score, r.max_score) for r in results if r.score is not None and _counts(r)]
     scores = [score for score, _ in settled]
     return Summary(
         counts=tuple((status, counts[status]) for status in Status if counts[status]),
@@ -147,6 +147,11 @@ def _summary(results: Sequence[SubmissionResult]) -> Summary:
         bars=charts.distribution([score / most for score, most in settled if most > 0]),
         manual=sum(result.manual_points > 0 for result in results),
     )
+
+
+def _counts(result: SubmissionResult) -> bool:
+    """Whether the score stands: nothing is held or ungraded."""
+    return not any(status in _OPEN for status in (result.status, *(task.status for task in result.tasks)))
 
 
 def _sources(results: Sequence[SubmissionResult]) -> Sources:

@@ -1,0 +1,61 @@
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.models import Flag, Problem, Status, SubmissionResult
+from grader.reports.gradebook import COLUMNS, gradebook_csv
+
+from .examples import EVERY_KIND, graded, submission, task
+
+
+def rows(*results: SubmissionResult) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(gradebook_csv(results), newline=""), strict=True))
+
+
+def test_a_row_a_student_and_task_with_the_promised_columns() -> None:
+    text = gradebook_csv([build() for build in EVERY_KIND])
+    assert text.splitlines()[0] == "student,task,status,score,max_score,low,high,flags,message" == ",".join(COLUMNS)
+    assert text.count("\r\n") == text.count("\n") == 1 + len(EVERY_KIND)
+    two = submission("x", graded().tasks[0], graded().tasks[0].model_copy(update={"task": "cwgan"}))
+    assert [row["task"] for row in rows(two)] == ["vanilla", "cwgan"]
+
+
+def test_numbers_are_those_of_the_model(any_result: SubmissionResult) -> None:
+    (row,), (result,) = rows(any_result), any_result.tasks
+    for column in ("score", "max_score", "low", "high"):
+        value = getattr(result, column)
+        assert row[column] == ("" if value is None else f"{value:.2f}")
+    assert row["status"] == result.status.value and row["student"] == any_result.student
+
+
+def test_ungraded_has_an_empty_score_and_a_reason() -> None:
+    problem = Problem(code="sandbox", message="disk\nfull, sorry")
+    (row,) = rows(submission("a", task(Status.UNGRADED, score=None, problems=(problem,))))
+    assert row["score"] == row["low"] == row["high"] == "" and row["message"] == "disk full, sorry"
+
+
+def test_a_held_row_names_its_flags_and_why() -> None:
+    flags = (Flag(code="memorisation", message="copies", holds=True), Flag(code="seed-mismatch", message="differs"))
+    (row,) = rows(submission("a", task(Status.HELD, flags=flags)))
+    assert row["flags"] == "memorisation seed-mismatch" and row["message"] == "copies"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", " =", "\n@", "\x00=", "\x1b[31m=", "\ufeff=", "＝"])
+def test_a_cell_that_a_spreadsheet_would_run_gets_an_apostrophe(start: str) -> None:
+    name = start + "cmd|' /C calc'!A0"
+    flags = (Flag(code=name, message=name),)
+    (row,) = rows(submission(name, task(Status.FAILED, flags=flags, problems=(Problem(code="x", message=name),), task=name)))
+    for column in ("student", "task", "flags", "message"):
+        assert row[column].startswith("'") and "calc" in row[column]
+
+
+@given(name=st.text(), message=st.text(st.characters(codec=None, categories=None)))
+def test_any_text_survives_as_one_harmless_line(name: str, message: str) -> None:
+    text = gradebook_csv([submission(name, task(Status.FAILED, problems=(Problem(code="x", message=message),)))])
+    text.encode("utf-8")
+    assert text.count("\n") == 2
+    (row,) = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    assert all(not row[column].startswith(("=", "+", "-", "@", "\t", "\r")) for column in COLUMNS)

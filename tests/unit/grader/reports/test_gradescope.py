@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from grader.models import Flag, Metric, Status, SubmissionResult
+from grader.reports.gradescope import results_json
+
+from .examples import MANUAL, criteria, failed, graded, held, pending, submission, task, ungraded, unit_row
+
+SCHEMA = json.loads((Path(__file__).parents[4] / "gradescope" / "results.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_every_status_is_valid_or_absent(any_result: SubmissionResult) -> None:
+    report = results_json(any_result)
+    if any_result.status is Status.UNGRADED:
+        assert report is None
+    else:
+        VALIDATOR.validate(report)
+        assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        {},
+        {"tests": []},
+        {"tests": [{"name": "no score"}]},
+        {"score": "10"},
+        {"score": 1, "unknown": 1},
+        {"score": 1, "visibility": "secret"},
+        {"score": 1, "output_format": "markdown"},
+        {"score": 1, "tests": [{"score": 1, "points": 2}]},
+        {"score": 1, "tests": [{"status": "ok"}]},
+        {"score": 1, "leaderboard": [{"name": "FID"}]},
+        {"score": 1, "leaderboard": [{"name": "FID", "value": 3, "order": "up"}]},
+    ],
+)
+def test_the_schema_refuses_what_gradescope_would(instance: object) -> None:
+    assert not VALIDATOR.is_valid(instance)
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        {"score": 44.0, "execution_time": 136, "leaderboard": [{"name": "FID", "value": 3.1, "order": "asc"}]},
+        {"tests": [{"score": 1}, {"score": 0, "max_score": 2, "tags": ["a"], "visibility": "after_due_date"}]},
+    ],
+)
+def test_the_schema_accepts_what_gradescope_documents(instance: object) -> None:
+    VALIDATOR.validate(instance)
+
+
+@pytest.mark.parametrize("build", [graded, failed, pending])
+def test_scores_are_those_of_the_model(build: object) -> None:
+    result: SubmissionResult = build()
+    report = results_json(result)
+    rows = result.tasks[0].criteria
+    assert report is not None and report["score"] == pytest.approx(result.score, abs=0.005)
+    scored = [test for test in report["tests"] if "score" in test]
+    assert [(t["score"], t["max_score"]) for t in scored] == [(round(r.score or 0, 2), r.points) for r in rows]
+    assert [t["status"] for t in scored] == ["passed" if (r.score or 0) > r.points - 0.005 else "failed" for r in rows]
+    assert report["extra_data"]["tasks"]["vanilla"]["provenance"]["sandbox_level"] == "strong"
+    assert report["extra_data"]["tasks"]["vanilla"]["provenance"]["pack_sha256"] == "9ac0" * 16
+    assert all(test["visibility"] == "visible" for test in report["tests"]), "one hidden test would hide the total"
+    assert report["stdout_visibility"] == "hidden"
+
+
+def test_points_given_by_hand_are_information() -> None:
+    report = results_json(graded())
+    assert report is not None
+    by_hand = [test for test in report["tests"] if "Graded by hand" in test["output"]]
+    assert len(by_hand) == len(MANUAL) and not any("score" in test or "status" in test for test in by_hand)
+
+
+def test_a_held_task_waits_outside_the_total_and_tells_staff_only() -> None:
+    second = task(Status.GRADED, (unit_row("u", "Unit", 4, ""),), task="cwgan", title="cWGAN", manual=())
+    report = results_json(submission("a", held().tasks[0], second))
+    assert report is not None and report["score"] == 4.0
+    hidden = [test for test in report["tests"] if test["visibility"] == "hidden"]
+    assert len(hidden) == 1 and "mallory" in hidden[0]["output"] and "100.00 of 100" in hidden[0]["output"]
+    seen = json.dumps([report["output"], *(test for test in report["tests"] if test["visibility"] == "visible")])
+    assert "mallory" not in seen and "memorisation" not in seen and "Waiting for a person" in seen
+    assert sum(test.get("score", 0) for test in report["tests"]) == report["score"]
+
+
+def test_a_submission_held_as_a_whole_waits_with_all_its_tasks() -> None:
+    report = results_json(submission("a", task(Status.GRADED, criteria()), status=Status.HELD))
+    assert report is not None and report["score"] == 0.0 and report["tests"][-1]["visibility"] == "hidden"
+
+
+def test_anything_ungraded_means_no_report() -> None:
+    assert results_json(ungraded()) is None
+    assert results_json(submission("a", graded().tasks[0], ungraded().tasks[0], status=Status.GRADED)) is None
+    row = criteria()[0].model_copy(update={"status": Status.UNGRADED, "score": None})
+    assert results_json(submission("a", task(Status.GRADED, (row,), score=1.0))) is None
+
+
+def test_the_output_says_what_went_wrong_and_where() -> None:
+    report = results_json(failed())
+    assert report is not None
+    assert "cell 9, line 4, TODO generator_forward: RuntimeError" in report["output"]
+    assert "Try: Print x.shape" in report["output"]
+
+
+def test_seeds_stay_out() -> None:
+    assert "918273645" not in json.dumps(results_json(graded()))
+
+
+def test_hostile_text_and_numbers_that_are_none_stay_valid() -> None:
+    evil = "<script>alert(1)</script>\x1b[31m\x00\ud800"
+    nan = Metric(name="m", value=float("nan"), low=float("nan"), high=float("inf"), n=1)
+    row = criteria()[0].model_copy(
+        update={"title": evil, "message": evil, "metric": nan, "score": float("nan"), "low": float("nan")}
+    )
+    flag = Flag(code="x", message=evil)
+    report = results_json(submission("a", task(Status.GRADED, (row,), flags=(flag,)), attempt=evil, warnings=(evil,)))
+    VALIDATOR.validate(report)
+    text = json.dumps(report, allow_nan=False, ensure_ascii=False)
+    text.encode("utf-8")
+    assert "\x1b" not in text and report is not None and report["score"] == 0.0
+    assert report["output_format"] == report["test_output_format"] == report["test_name_format"] == "text"

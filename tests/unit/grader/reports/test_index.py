@@ -1,0 +1,101 @@
+import statistics
+
+import pytest
+
+from grader.models import Artifact, Flag, Level, Status
+from grader.reports import index
+
+from .examples import EVERY_KIND, PROVENANCE, criteria, graded, noise, submission, task
+from .pages import Page, assert_accessible, assert_self_contained
+
+TITLE = "Generative adversarial networks"
+
+
+def class_page(**options: object) -> Page:
+    return Page(index.render([build() for build in EVERY_KIND], **({"thumbnails": {}, "lab_title": TITLE} | options)))
+
+
+def test_the_page_is_sound_and_links_every_report() -> None:
+    page = class_page()
+    assert_self_contained(page)
+    assert_accessible(page)
+    names = ("alice", "bob", "carol", "dave", "erin", "frank")
+    assert {f"./{name}/report.html" for name in names} == {link["href"] for link in page.all("a")}
+
+
+def test_counts_and_averages_leave_out_what_does_not_count() -> None:
+    page = class_page()
+    scores = [
+        r.score for r in (b() for b in EVERY_KIND) if r.status not in (Status.HELD, Status.UNGRADED) and r.score is not None
+    ]
+    assert f"Mean {statistics.fmean(scores):.2f} Median {statistics.median(scores):.2f}" in page.text
+    assert "Hand-ins 6" in page.text and "failed 2" in page.text and "held 1" in page.text and "ungraded 1" in page.text
+    assert "4 hand-ins whose score counts" in page.text
+
+
+def test_held_and_ungraded_say_why_to_staff() -> None:
+    text = class_page().text
+    assert "dave held DCGAN on MNIST 98 % are copies of training images, as in the hand-in of mallory" in text
+    assert "erin ungraded DCGAN on MNIST no sandbox could be started on the grading machine" in text
+
+
+def test_an_ungraded_hand_in_without_tasks_is_listed_with_its_warning() -> None:
+    result = submission("zoe", task(Status.GRADED), status=Status.UNGRADED, warnings=("disk full",))
+    assert "zoe ungraded – disk full" in Page(index.render([result], {}, TITLE)).text
+
+
+def test_rows_stand_by_name_whatever_the_order_given() -> None:
+    results = [submission(name, task(Status.GRADED, criteria())) for name in ("bob", "Anna", "clara", "Bob")]
+    page = Page(index.render(results, {}, TITLE))
+    assert [link["href"] for link in page.all("a")] == [f"./{n}/report.html" for n in ("Anna", "Bob", "bob", "clara")]
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "javascript:alert(1)", "//evil.org", "a b?c#d", '"><script>alert(1)</script>', "ä/ö", "a%2fb"]
+)
+def test_a_link_leads_into_the_results_folder_only(name: str) -> None:
+    page = Page(index.render([submission(name, task(Status.GRADED))], {}, TITLE))
+    assert_self_contained(page)
+    (link,) = page.all("a")
+    href = link["href"] or ""
+    assert href.startswith("./") and href.endswith("/report.html") and href.count("/") == 2 and not set(href) & set(' ?#:"<')
+
+
+def test_small_thumbnails_are_shown_and_large_ones_left_out() -> None:
+    small, large = Artifact(name="s.png", data=noise()), Artifact(name="s.png", data=noise(size=64))
+    assert len(large.data) > index.THUMBNAIL_BYTES
+    page = class_page(thumbnails={("alice", "vanilla"): small, ("bob", "vanilla"): large, ("carol", "vanilla"): None})
+    assert len(page.all("img")) == 1
+    assert_accessible(page)
+
+
+def test_a_large_class_gets_a_light_page() -> None:
+    results = [graded().model_copy(update={"student": f"s{i:04d}"}) for i in range(2000)]
+    html = index.render(results, {(r.student, "vanilla"): Artifact(name="s.png", data=noise()) for r in results}, TITLE)
+    assert "<img" not in html and html.count("./s") == 2000 and len(html) < 2_000_000
+
+
+def test_each_task_has_a_column_where_there_are_several() -> None:
+    two = task(Status.FAILED, score=12.5, task="cwgan", title="Conditional WGAN")
+    page = Page(index.render([submission("a", task(Status.GRADED, criteria()), two), graded()], {}, TITLE))
+    assert "DCGAN on MNIST Conditional WGAN Remarks" in page.text and "85.41 12.50" in page.text and "85.41 –" in page.text
+
+
+def test_it_says_where_the_scores_come_from() -> None:
+    weak = task(Status.GRADED, provenance=PROVENANCE.model_copy(update={"sandbox_level": Level.NONE, "pack_public": True}))
+    text = Page(index.render([graded(), submission("b", weak)], {}, TITLE)).text
+    assert "mnist (9ac09ac09ac0, private)" in text and "mnist (9ac09ac09ac0, public)" in text
+    assert "0.1.0 (2)" in text and "strong (1) , none (1)" in text and "weak confinement" in text
+    assert "weak confinement" not in Page(index.render([graded()], {}, TITLE)).text
+
+
+def test_flags_are_named_with_their_message_at_hand() -> None:
+    flagged = submission("a", task(Status.GRADED, flags=(Flag(code="seed-mismatch", message="differs slightly"),)))
+    page = Page(index.render([flagged], {}, TITLE))
+    assert "seed-mismatch" in page.text and [s for s in page.all("span") if s.get("title") == "differs slightly"]
+
+
+def test_an_empty_class_has_a_page_too() -> None:
+    page = Page(index.render([], {}, TITLE))
+    assert "No hand-ins yet." in page.text and "Mean –" in page.text
+    assert_accessible(page)

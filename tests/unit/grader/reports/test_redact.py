@@ -1,0 +1,23 @@
+from grader.models import Flag, Status
+from grader.reports.redact import for_student
+
+from .examples import graded, held, submission, task
+
+
+def test_seeds_and_the_words_of_holding_flags_stay_with_staff() -> None:
+    told = for_student(held()).model_dump_json()
+    assert "918273645" not in told and "mallory" not in told and "memorisation" not in told
+    assert "918273645" in held().model_dump_json()
+
+
+def test_a_flag_that_nobody_foresaw_gets_neutral_words() -> None:
+    flag = Flag(code="look-alike", message="same as trent", holds=True)
+    (shown,) = for_student(submission("a", task(Status.HELD, flags=(flag,)))).tasks[0].flags
+    assert shown.holds and shown.code == "second-look" and "trent" not in shown.message and "person" in shown.message
+
+
+def test_everything_else_stays() -> None:
+    before, after = graded(), for_student(graded())
+    assert after.tasks[0].flags == before.tasks[0].flags
+    assert after.tasks[0].criteria == before.tasks[0].criteria
+    assert after.model_copy(update={"tasks": before.tasks}) == before
