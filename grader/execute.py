@@ -5,10 +5,10 @@ have exactly the shapes that were asked for, texts are capped and stripped of co
 whole challenge was answered, the script ended with status 0, and its last process was dead.
 """
 
+import contextlib
 import json
 import os
 import re
-import select
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from grader import frames
 from grader.challenge import Answer, Answers, Generate, NextRound, Probe, Request, Round
-from grader.errors import CheckpointError
+from grader.errors import CheckpointError, SandboxError
 from grader.models import Level, Problem, Usage
 from grader.sandbox import Launch, LimitError, Outcome, Running, Sandbox
 from grader.spec import Limits
@@ -33,6 +33,7 @@ _PARAMETER_TAGS = {"parameters", "injected-parameters"}
 _ALL_TEXT = 256 << 10
 _MAX_ARRAYS = 64
 _GRACE_S = 5.0
+_LOOK_EVERY_S = 0.05
 
 IN_CHECKPOINT = f"/in/{_CHECKPOINT}"
 """Where the notebook finds the checkpoint in a real sandbox; see `checkpoint_path`."""
@@ -102,23 +103,22 @@ def execute(job: Job, sandbox: Sandbox, next_round: NextRound) -> Execution:
     Requests for mere feedback belong into the last round: when one of them breaks the execution, all earlier answers stand.
 
     Raises:
-        SandboxError: the sandbox does not start, or does not die.
+        SandboxError: the sandbox does not start, does not die, or cannot give access to the device.
         CheckpointError: the checkpoint is no regular file.
         Whatever `next_round` raises, after everything was killed.
     """
+    if job.device != "cpu" and sandbox.level is not Level.NONE:
+        raise SandboxError(f"found device {job.device}, expected cpu: the sandbox passes no GPU through; grade with --device cpu")
     with _opened(job.checkpoint) as checkpoint:
         running = sandbox.start(_launch(job, sandbox, checkpoint))
     talk = _Conversation(running, job)
-    outcome: Outcome | None = None
     try:
-        talk.hold(next_round)
-        outcome = running.finish(_GRACE_S)
-    except (LimitError, frames.FrameError, ValidationError) as error:
-        talk.garbled = "" if isinstance(error, LimitError) else str(error)
-        outcome = running.finish(_GRACE_S if talk.hung_up else 0.0)
-    finally:
-        if outcome is None:
-            running.finish()
+        with contextlib.suppress(LimitError, frames.FrameError, ValidationError):  # told by what is missing, and by the outcome
+            talk.hold(next_round)
+    except BaseException:
+        running.finish()
+        raise
+    outcome = running.finish(_GRACE_S if talk.complete or talk.hung_up else 0.0)
     return _judged(talk, outcome, job)
 
 
@@ -224,7 +224,6 @@ class _Conversation:
         self.died = False
         self.complete = False
         self.hung_up = False
-        self.garbled = ""
 
     @property
     def answers(self) -> Answers:
@@ -233,7 +232,8 @@ class _Conversation:
 
     def phases(self, total: float) -> dict[str, float]:
         """CPU seconds up to each milestone, as far as it was reached."""
-        phases, before = {}, 0.0
+        phases: dict[str, float] = {}
+        before = 0.0
         for name in ("startup", "imports"):
             if name in self._marks:
                 phases[name] = self._marks[name] - before
@@ -337,12 +337,13 @@ class _Conversation:
         """Exactly that many bytes; looks at the limits while it waits."""
         data = bytearray(count)
         view, channel = memoryview(data), self._running.channel
+        channel.settimeout(_LOOK_EVERY_S)
         while view:
             self._running.check()
-            if not select.select([channel], [], [], 0.05)[0]:
-                continue
             try:
                 got = channel.recv_into(view)
+            except TimeoutError:
+                continue
             except ConnectionError:
                 got = 0
             if not got:
@@ -353,14 +354,12 @@ class _Conversation:
 
     def _send(self, data: bytes) -> None:
         view, channel = memoryview(data), self._running.channel
-        channel.setblocking(False)
+        channel.settimeout(_LOOK_EVERY_S)
         while view:
             self._running.check()
-            if not select.select([], [channel], [], 0.05)[1]:
-                continue
             try:
                 view = view[channel.send(view) :]
-            except BlockingIOError:
+            except TimeoutError:
                 continue
             except ConnectionError:
                 self.hung_up = True
@@ -475,7 +474,7 @@ def _only_feedback_lost(talk: _Conversation) -> tuple[Request, ...]:
     return talk.waiting
 
 
-_OURS = {"overloaded", "sandbox-broke", "unexplained-kill"}
+_OURS = {"overloaded", "memory-shortage", "sandbox-broke", "unexplained-kill"}
 
 
 def _problem(talk: _Conversation, outcome: Outcome, limits: Limits) -> Problem:
@@ -487,6 +486,9 @@ def _problem(talk: _Conversation, outcome: Outcome, limits: Limits) -> Problem:
     if outcome.verdict == "overloaded":
         message = f"the wall time of {limits.wall_s:g} s ran out {where}, while the machine was busy with other work"
         return Problem(code="overloaded", message=message, advice="nothing to do: it will be run again")
+    if outcome.verdict == "memory-shortage":
+        message = f"the machine ran out of memory {where}"
+        return Problem(code="memory-shortage", message=message, advice="nothing to do: it will be run again")
     if talk.died:
         return Problem(code="kernel-died", message=f"the notebook's process ended {where}", advice=_DIED_ADVICE)
     if not talk.started:

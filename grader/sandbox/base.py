@@ -8,9 +8,10 @@ from typing import Literal, Protocol
 from grader.models import Level
 from grader.spec import Limits
 
-Verdict = Literal["exited", "killed", "cpu-limit", "wall-limit", "overloaded", "memory-limit"]
+Verdict = Literal["exited", "killed", "cpu-limit", "wall-limit", "overloaded", "memory-limit", "memory-shortage"]
 """How an execution ended. `exited`: by itself, see the exit status. `killed`: by a signal that we did not send, or by us for a
-reason that the caller knows. `overloaded`: the wall time ran out because the machine was busy with other work."""
+reason that the caller knows. `overloaded`: the wall time ran out because the machine was busy with other work.
+`memory-shortage`: the machine itself had no memory left."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Outcome:
     """What is known after the last process of an execution is dead.
 
     exit_status: of the script; negative: the signal that ended it; None where it never started.
-    waited_s: longest time that one of its threads was ready to run and had no CPU (0 where the kernel does not tell).
+    waited_s: longest time that one of its threads was ready to run and had no CPU; known only where the wall time ran out.
     load: runnable processes per CPU of the machine, mean over the last minute.
     diagnostics: the end of what it wrote to stderr, for the instructor's log only.
     """
@@ -46,7 +47,7 @@ class Outcome:
     cpu_s: float
     wall_s: float
     peak_memory_mb: float | None
-    waited_s: float
+    waited_s: float | None
     load: float
     diagnostics: str
 

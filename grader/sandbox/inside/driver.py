@@ -47,7 +47,7 @@ _REPORT_BYTES = 256 << 10
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CELL_FILE = re.compile(r"/cells/(\d+)\.py")
 _PR_SET_DUMPABLE = 4
-_MAX_DESCRIPTOR = 1024
+_MAX_DESCRIPTOR = 1 << 20
 _START_TIMEOUT_S = 600  # the grader's own limits decide
 
 
@@ -84,7 +84,7 @@ class KernelManager(AsyncKernelManager):
         return KernelSpec(argv=argv, display_name="Python 3", language="python")
 
 
-class Client(PapermillNotebookClient):
+class Client(PapermillNotebookClient):  # type: ignore[misc]
     """Runs all cells, past errors, and then serves the challenge with the same kernel."""
 
     channel: Channel
@@ -102,7 +102,8 @@ class Client(PapermillNotebookClient):
     def papermill_execute_cells(self) -> None:
         self.channel.event("kernel")
         cells = list(self.nb.cells)
-        self.nb.cells.append(nbformat.v4.new_code_cell())  # nbclient stores each executed cell; ours go here
+        # nbclient stores each executed cell; the grader's own go here
+        self.nb.cells.append(nbformat.v4.new_code_cell())  # type: ignore[no-untyped-call]
         for index, cell in enumerate(cells):
             if self._alive and cell.cell_type == "code" and cell.source.strip():
                 self._run_cell(index, cell)
@@ -185,13 +186,15 @@ class Client(PapermillNotebookClient):
         if not self._alive:
             raise DeadKernelError("Kernel died")
         self._printed = 0
-        cell = nbformat.v4.new_code_cell(f"__import__('sys').modules['grader_kernel'].{function}({argument!r})")
+        source = f"__import__('sys').modules['grader_kernel'].{function}({argument!r})"
+        cell = nbformat.v4.new_code_cell(source)  # type: ignore[no-untyped-call]
         self.execute_cell(cell, len(self.nb.cells) - 1, store_history=False)
 
     def _translated(self, found: dict[str, Any]) -> dict[str, Any]:
         """With the notebook's cell indices in place of execution counts; `File "/cells/7.py"` becomes `File "cell[5]"`."""
         places = [(self._cell(count), line) for count, line in found.get("places", ())]
         text = _CELL_FILE.sub(lambda match: f"cell[{self._cell(int(match[1]))}]", found.get("traceback", ""))
+        text = text.replace(f"{sys.prefix}/", "").replace(f"{sys.base_prefix}/", "")  # where things lie is nobody's business
         return {**found, "places": places, "traceback": _plain(text)}
 
     def _cell(self, count: int) -> int:
@@ -215,7 +218,7 @@ class Client(PapermillNotebookClient):
         """Widgets do not exist here."""
 
 
-class GraderEngine(Engine):
+class GraderEngine(Engine):  # type: ignore[misc]
     """papermill's way to run a notebook, with our client."""
 
     channel: Channel
@@ -237,7 +240,7 @@ class GraderEngine(Engine):
 def _read_file(path: Path, size: int) -> bytes:
     """Up to `size` bytes of a regular file that the kernel wrote; OSError where it is a link, a pipe or longer."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as stream:
+    with open(descriptor, "rb") as stream:  # noqa: PTH123
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > size:
             raise OSError(f"{path} is no regular file of {size} bytes at most")

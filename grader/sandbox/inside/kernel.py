@@ -25,7 +25,7 @@ CELL_FILE = re.compile(r"/cells/(\d+)\.py")
 """File name of the code of a cell; the number is its execution count."""
 
 RANGE_SLACK = 1 / 512
-"""A quarter of a percent beyond [0, 1] is rounding (half a grey level), not another range; it is clipped."""
+"""Up to half a grey level beyond [0, 1] is rounding, not another range; it is clipped."""
 
 _TRACEBACK_CHARACTERS = 6000
 _MESSAGE_CHARACTERS = 1500
@@ -79,7 +79,7 @@ def to_images(value: object, n: int, shape: tuple[int, ...]) -> "np.ndarray[Any,
     """
     array = _numeric(value, (n, *shape))
     if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
+        return np.ascontiguousarray(array, np.uint8)
     values = array.astype(np.float32)
     if bad := int(values.size - np.count_nonzero(np.isfinite(values))):
         raise NotAnImageError(
@@ -90,7 +90,8 @@ def to_images(value: object, n: int, shape: tuple[int, ...]) -> "np.ndarray[Any,
     low, high = float(values.min()), float(values.max())
     if low < -RANGE_SLACK or high > 1 + RANGE_SLACK:
         raise _out_of_range(low, high)
-    return np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+    images: np.ndarray[Any, np.dtype[np.uint8]] = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+    return images
 
 
 def _out_of_range(low: float, high: float) -> NotAnImageError:
@@ -115,7 +116,7 @@ def _out_of_range(low: float, high: float) -> NotAnImageError:
 
 def _numeric(value: object, shape: tuple[int, ...]) -> "np.ndarray[Any, np.dtype[Any]]":
     """A plain array of that shape from an array or tensor; nothing is copied before the shape is known to be right."""
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     n = shape[0]
     is_tensor = torch is not None and isinstance(value, torch.Tensor)
     if value is None:
@@ -137,13 +138,13 @@ def _numeric(value: object, shape: tuple[int, ...]) -> "np.ndarray[Any, np.dtype
     if is_tensor:
         array = array.detach()
         array = (array if array.dtype == torch.uint8 or not array.is_floating_point() else array.float()).cpu().numpy()
-    array = np.asarray(array)
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        advice = "divide by 255.0, or convert to uint8" if array.dtype.kind in "iu" else None
+    plain: np.ndarray[Any, np.dtype[Any]] = np.asarray(array)
+    if plain.dtype != np.uint8 and plain.dtype.kind != "f":
+        advice = "divide by 255.0, or convert to uint8" if plain.dtype.kind in "iu" else None
         raise NotAnImageError(
-            "wrong-type", f"generate({n}) returned type {array.dtype}; expected float in [0, 1] or uint8", advice
+            "wrong-type", f"generate({n}) returned type {plain.dtype}; expected float in [0, 1] or uint8", advice
         )
-    return array
+    return plain
 
 
 def _shape_advice(found: tuple[int, ...], expected: tuple[int, ...]) -> str | None:
@@ -172,27 +173,33 @@ def _generate(job: dict[str, Any], names: dict[str, Any]) -> Sequence["np.ndarra
 
 
 def _probe(job: dict[str, Any], names: dict[str, Any]) -> Sequence["np.ndarray[Any, Any]"]:
-    import torch
-
     inputs = [np.fromfile(file, dtype="<f4").reshape(shape) for file, shape in job["inputs"]]
     scope = dict(names)
     exec(compile(job["code"], "<probe>", "exec"), scope)  # noqa: S102 (our own code, in the student's process)
-    outputs = list(scope["probe"](*(torch.from_numpy(array) for array in inputs)))
+    outputs = list(scope["probe"](*_tensors(inputs)))
     if len(outputs) > _MAX_OUTPUTS:
         raise NotAnImageError("too-much", f"found {len(outputs)} outputs, expected {_MAX_OUTPUTS} at most")
     return list(_floats(outputs, job["max_bytes"]))
 
 
+def _tensors(arrays: list["np.ndarray[Any, Any]"]) -> list[Any]:
+    if not arrays:
+        return []  # without having imported torch
+    import torch
+
+    return [torch.from_numpy(array) for array in arrays]
+
+
 def _floats(outputs: list[Any], room: int) -> Iterator["np.ndarray[Any, np.dtype[np.float32]]"]:
     """Each output as float32; shapes and sizes are looked at before anything is copied."""
-    torch = sys.modules["torch"]
+    torch: Any = sys.modules.get("torch")
     for output in outputs:
-        tensor = output.detach() if isinstance(output, torch.Tensor) else np.asarray(output)
+        tensor = output.detach() if torch and isinstance(output, torch.Tensor) else np.asarray(output)
         shape = tuple(tensor.shape)
         room -= 4 * math.prod(shape)
         if room < 0 or len(shape) > _MAX_DIMS:
             raise NotAnImageError("too-much", f"found an output of shape {shape}, which is larger than any right answer")
-        array = tensor.float().cpu().numpy() if isinstance(tensor, torch.Tensor) else tensor
+        array = tensor.float().cpu().numpy() if torch and isinstance(tensor, torch.Tensor) else tensor
         yield np.ascontiguousarray(array, dtype="<f4").reshape(shape)
 
 
@@ -235,7 +242,7 @@ def _seed(seed: int) -> None:
 def _namespace() -> dict[str, Any]:
     from IPython.core.getipython import get_ipython
 
-    names: dict[str, Any] = get_ipython().user_ns  # type: ignore[no-untyped-call, union-attr]
+    names: dict[str, Any] = get_ipython().user_ns  # type: ignore[union-attr]
     return names
 
 
