@@ -60,7 +60,7 @@ notebook = "lab1_a.ipynb"
 dataset = "mnist"
 shape = [28, 28]
 [[task.criterion]]
-unit = "u"
+unit = "generator_shape"
 points = 1
 """
 
