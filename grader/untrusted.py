@@ -9,6 +9,7 @@ import io
 import os
 import re
 import stat
+import struct
 import unicodedata
 import zipfile
 import zlib
@@ -29,6 +30,8 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _SKIPPED = re.compile(r"\..*|__MACOSX|__pycache__|desktop\.ini|Thumbs\.db")
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError, OSError)
+"""All that zipfile raises for bad archives; OSError where an offset lies before the file's start."""
 _SMALLER = "leave the data set and other files out that were not asked for"
 
 
@@ -116,7 +119,7 @@ class _Archive:
     def __init__(self, file: io.BufferedReader) -> None:
         try:
             self._archive = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, OSError) as error:
+        except _DAMAGED as error:
             raise IntakeError(f"the hand-in is not a sound zip archive ({error}): make it again, as .zip") from error
         self._entries = _checked(self._archive.infolist())
 
@@ -135,7 +138,7 @@ class _Archive:
                     if total > limit:
                         raise _too_large(name, limit)
                     yield data
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        except _DAMAGED as error:
             raise IntakeError(f"{name!r} in the archive is damaged ({error}): make the archive again") from error
 
 
