@@ -117,9 +117,9 @@ def discover(folder: Path) -> tuple[Handin, ...]:
 
 
 def take(handin: Handin, into: Path, spec: LabSpec) -> Submission:
-    """Copy to the empty folder `into` what the lab asks for: notebooks, links, checkpoints, and the files that lab.toml names.
+    """Copy what the lab asks for to the folder `into`, which is new or empty.
 
-    A file that cannot be taken costs what depends on it, no more.
+    That is notebooks, the list of links, checkpoints, and the files that lab.toml names, under clean names. A file that cannot be taken costs what depends on it, no more.
 
     Raises:
         IntakeError: nothing can be taken: a bad archive, a link instead of a folder.
@@ -128,7 +128,7 @@ def take(handin: Handin, into: Path, spec: LabSpec) -> Submission:
     with open_files(handin.path) as files:
         base = _base(files.names())
         names = [name.removeprefix(base) for name in files.names() if name.startswith(base)]
-        copier = _Copier(files, base, into)
+        copier = _Copier(files, base, _made(into))
         warnings: list[str] = []
         notebooks: dict[str, Path | Problem] = {}
         for task in spec.task:
@@ -211,6 +211,14 @@ class _Copier:
             for chunk in chunks:
                 self.digest.update(chunk)
                 file.write(chunk)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UngradedError(f"{folder} cannot be made ({error.strerror}); free some space or check permissions") from error
+    return folder
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -63,15 +63,6 @@ def template_notebook(script: Path) -> bytes:
     return dump(_notebook(script)[1])
 
 
-def solution_bodies(script: Path) -> dict[str, str]:
-    """TODO id -> the script's solution, at the left margin: `fill(template, bodies)` is the solution notebook.
-
-    Raises:
-        UsageError: as `solution_notebook`.
-    """
-    return {region.id: body(cell.source, region) for cell in _notebook(script)[0].cells for region in regions(cell.source)}
-
-
 def fill(template: bytes, bodies: Mapping[str, str]) -> bytes:
     """A student's notebook: the template with the given TODO bodies, each written as if at the left margin.
 

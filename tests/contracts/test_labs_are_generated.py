@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.notebook import parse, regions
-from grader.release import release, solution_bodies, template_notebook
+from grader.notebook import body, parse, regions
+from grader.release import release, solution_notebook, template_notebook
 from grader.spec import load_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,9 +54,10 @@ def test_no_solution_leaves_with_the_release(lab: Path, tmp_path: Path) -> None:
     everything = "\n".join(archive.read(name).decode() for name in archive.namelist())
     assert "SOLUTION" not in everything
     for script in (script for script in SCRIPTS if script.parent.name == lab.name):
-        for id, solution in solution_bodies(script).items():
-            longest = max(solution.split("\n"), key=len)
-            assert longest.strip() not in everything, f"the solution of {id} can be read in the release"
+        for cell in parse(solution_notebook(script)).cells:
+            for region in regions(cell.source):
+                longest = max(body(cell.source, region).split("\n"), key=len)
+                assert longest.strip() not in everything, f"the solution of {region.id} can be read in the release"
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda path: path.name)

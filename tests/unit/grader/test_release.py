@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from grader.errors import UsageError
 from grader.notebook import body, markers, parse, regions
-from grader.release import fill, release, solution_bodies, solution_notebook, template_notebook, write_templates
+from grader.release import fill, release, solution_notebook, template_notebook, write_templates
 
 SCRIPT = """# %% [markdown]
 # # A lab
@@ -105,8 +105,8 @@ def test_hints_stand_on_the_marker_lines(script: Path) -> None:
 
 
 def test_the_solution_is_the_template_filled(script: Path) -> None:
-    assert fill(template_notebook(script), solution_bodies(script)) == solution_notebook(script)
-    assert solution_bodies(script)["forward"] == "\nif x:\n    y = math.pi"
+    assert fill(template_notebook(script), bodies(solution_notebook(script))) == solution_notebook(script)
+    assert bodies(solution_notebook(script))["forward"] == "\nif x:\n    y = math.pi"
 
 
 def test_generation_is_deterministic_and_ids_survive_a_new_cell(script: Path) -> None:
