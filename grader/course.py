@@ -174,5 +174,8 @@ def open_lab(path: Path) -> LabFolder:
     lab = LabFolder(root, spec, load_course(candidates[0]))
     for task in spec.task:
         if not lab.template(task.notebook).is_file():
-            raise CourseError(f"{lab.template(task.notebook)} is missing: the template that submissions are transplanted into")
+            raise CourseError(
+                f"{lab.template(task.notebook)} is missing, the template that submissions are transplanted into; "
+                f"`grader init {path}` copies it"
+            )
     return lab

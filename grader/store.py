@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 from sqlalchemy import DateTime, ForeignKey, LargeBinary, String, Text, create_engine, event, select
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
@@ -145,8 +146,17 @@ class Store:
         """The result in force of each student, by student."""
         with self._translated(), Session(self._engine) as session:
             rows = session.execute(select(ResultRow.student, ResultRow.body).where(ResultRow.lab == lab).order_by(ResultRow.id))
-            newest: dict[str, str] = dict(rows.tuples())
-        return [SubmissionResult.model_validate_json(newest[student]) for student in sorted(newest)]
+            newest = {student: body for student, body in rows}  # noqa: C416 - dict(rows) takes a Result for a mapping
+        return [self._read(student, newest[student]) for student in sorted(newest)]
+
+    def _read(self, student: str, body: str) -> SubmissionResult:
+        try:
+            return SubmissionResult.model_validate_json(body)
+        except ValidationError as error:
+            raise StoreError(
+                f"{self.path}: the result of {student} was written by another version of the grader and cannot be read; "
+                "`grader run --force` grades again"
+            ) from error
 
     def artifacts(self, lab: str, student: str) -> dict[str, list[Artifact]]:
         """Pictures of a student's result in force, by task."""

@@ -1,0 +1,207 @@
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from grader.errors import StoreError
+from grader.models import Artifact, Status, SubmissionResult
+from grader.store import Store
+
+ROOT = Path(__file__).parents[3]
+
+
+def result(student: str = "ada", score: float | None = 1, status: Status = Status.GRADED, lab: str = "lab8") -> SubmissionResult:
+    when = datetime(2026, 3, 5, tzinfo=UTC)
+    return SubmissionResult(
+        lab=lab, lab_title="t", student=student, attempt="1", status=status, score=score, max_score=90, tasks=(), graded_at=when
+    )
+
+
+def picture(name: str, data: bytes = b"png") -> Artifact:
+    return Artifact(name=name, data=data, caption=f"picture {name}")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "grades.db")
+
+
+def rows(path: Path, table: str = "results") -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        return int(count)
+
+
+def child(code: str, path: Path) -> subprocess.Popen[str]:
+    """A Python process with `path`, `result` and `Store` at hand."""
+    preamble = (
+        "import sys; from pathlib import Path; from datetime import UTC, datetime; from grader.store import Store\n"
+        "from grader.models import Artifact, Status, SubmissionResult\n"
+        "path = Path(sys.argv[1])\n"
+        "def result(student):\n"
+        "    return SubmissionResult(lab='lab8', lab_title='t', student=student, attempt='1', status=Status.GRADED, score=2,"
+        " max_score=90, tasks=(), graded_at=datetime.now(UTC))\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", preamble + code, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_the_newest_result_of_each_student_is_in_force(store: Store) -> None:
+    for student, score in (("bob", 1.0), ("ada", 2.0), ("bob", 3.0)):
+        store.add(result(student, score), {}, f"{student}-{score}")
+    store.add(result("ada", 9.0, lab="lab9"), {}, "other lab")
+    assert [(r.student, r.score) for r in store.newest("lab8")] == [("ada", 2), ("bob", 3)]
+    assert store.newest("lab10") == []
+
+
+def test_results_are_appended_and_never_overwritten(store: Store) -> None:
+    for score in (1.0, 2.0, 2.0):
+        store.add(result(score=score), {"vanilla": [picture("samples.png")]}, "same key")
+    assert rows(store.path) == 3
+    assert rows(store.path, "artifacts") == 3
+
+
+def test_results_come_back_whole_from_another_process(store: Store) -> None:
+    one = result("ada")
+    store.add(one, {}, "k")
+    store.close()
+    assert Store(store.path).newest("lab8") == [one]
+
+
+def test_pictures_are_those_of_the_newest_result(store: Store) -> None:
+    store.add(result(), {"a": [picture("samples.png", b"old")], "b": [picture("old.png")]}, "k1")
+    new = {"a": [picture("samples.png", b"new"), picture("real.png", bytes(range(256)))]}
+    store.add(result(), new, "k2")
+    store.add(result("bob"), {"a": [picture("samples.png", b"bob's")]}, "k3")
+    assert store.artifacts("lab8", "ada") == new
+    assert store.artifacts("lab8", "eve") == {}
+    store.add(result(), {}, "k4")
+    assert store.artifacts("lab8", "ada") == {}
+
+
+def test_settled_are_the_keys_of_results_in_force(store: Store) -> None:
+    store.add(result("ada"), {}, "old")
+    store.add(result("ada"), {}, "new")
+    store.add(result("bob", None, Status.UNGRADED), {}, "disk full")
+    store.add(result("eve", 0, Status.FAILED), {}, "exception")
+    store.add(result("ada", lab="lab9"), {}, "other lab")
+    assert store.settled_keys("lab8") == {"new", "exception"}
+    assert store.settled_keys("lab8", {Status.UNGRADED, Status.FAILED}) == {"new"}
+
+
+def test_what_became_ungraded_is_graded_again_although_it_once_was_settled(store: Store) -> None:
+    store.add(result("ada"), {}, "k")
+    store.add(result("ada", None, Status.UNGRADED), {}, "k")
+    assert store.settled_keys("lab8") == set()
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_all_or_nothing(store: Store) -> None:
+    store.add(result("ada"), {"a": [picture("samples.png")]}, "k1")
+    killed = child(
+        "import os; from sqlalchemy import event; from sqlalchemy.orm import Session\n"
+        "store = Store(path)\n"
+        "store.add(result('bob'), {}, 'k2')\n"
+        "event.listen(Session, 'after_flush', lambda *_: os._exit(42))\n"
+        "store.add(result('eve'), {'a': [Artifact(name='x', data=bytes(10_000_000))]}, 'k3')\n",
+        store.path,
+    )
+    killed.communicate(timeout=120)
+    assert killed.returncode == 42
+    again = Store(store.path)
+    assert [r.student for r in again.newest("lab8")] == ["ada", "bob"]
+    assert again.settled_keys("lab8") == {"k1", "k2"}
+    with closing(sqlite3.connect(store.path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    again.add(result("eve"), {}, "k3")
+    assert [r.student for r in again.newest("lab8")] == ["ada", "bob", "eve"]
+
+
+def test_a_second_run_is_kept_out_until_the_first_ends_or_dies(store: Store) -> None:
+    other = child(
+        "with Store(path).exclusive():\n    print('held', flush=True)\n    sys.stdin.read()\n    import os; os._exit(1)\n",
+        store.path,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(StoreError, match="another `grader run` is at work on this course"), store.exclusive():
+        pytest.fail("two runs at once")
+    other.communicate(timeout=60)  # ends its input: it dies without releasing anything
+    with store.exclusive():
+        pass
+    with store.exclusive():
+        pass
+
+
+def test_the_lock_is_free_after_an_error(store: Store) -> None:
+    with pytest.raises(KeyError), store.exclusive():
+        raise KeyError
+    with store.exclusive(), pytest.raises(StoreError), Store(store.path).exclusive():
+        pytest.fail("two runs at once")
+
+
+def test_readers_see_what_is_committed_while_a_run_holds_the_lock(store: Store) -> None:
+    with store.exclusive():
+        store.add(result("ada"), {}, "k")
+        assert [r.student for r in Store(store.path).newest("lab8")] == ["ada"]
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "grades.db"
+    path.write_bytes(b"student,grade\n" * 100)
+    with pytest.raises(StoreError, match=r"grades\.db: the database cannot be used \(file is not a database\).*backup"):
+        Store(path)
+
+
+def test_a_damaged_database_is_named(store: Store) -> None:
+    for number in range(50):
+        store.add(result(f"s{number}"), {"a": [picture("x", bytes(5000))]}, str(number))
+    store.close()
+    data = bytearray(store.path.read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)
+    store.path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"grades\.db: the database cannot be used \(.*malformed"):
+        Store(store.path).newest("lab8")
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"gone/grades\.db: the database cannot be used \(unable to open"):
+        Store(tmp_path / "gone" / "grades.db")
+
+
+def test_a_backup_is_a_whole_database_of_that_moment(store: Store) -> None:
+    store.add(result("ada"), {"a": [picture("samples.png")]}, "k1")
+    backup = store.back_up()
+    store.add(result("bob"), {}, "k2")
+    assert backup.parent == store.path.parent
+    restored = Store(backup)
+    assert [r.student for r in restored.newest("lab8")] == ["ada"]
+    assert restored.artifacts("lab8", "ada") == {"a": [picture("samples.png")]}
+    restored.close()
+    store.back_up()
+    assert len(Store(backup).newest("lab8")) == 2
+
+
+def test_a_backup_that_cannot_be_written_is_named(store: Store) -> None:
+    store.path.with_suffix(".part").mkdir()
+    with pytest.raises(StoreError, match="the database cannot be used"):
+        store.back_up()
+
+
+def test_a_result_of_another_version_is_named(store: Store) -> None:
+    store.add(result("ada"), {}, "k")
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("UPDATE results SET body = replace(body, 'max_score', 'most')")
+        connection.commit()
+    with pytest.raises(StoreError, match=r"ada.*another version.*--force"):
+        store.newest("lab8")
