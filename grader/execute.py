@@ -429,6 +429,7 @@ _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"Temporary failure in name resolution|Network is unreachable|URLError|ConnectionError|Max retries exceeded"),
         "there is no network while the notebook is graded: guard downloads by TRAIN",
     ),
+    (re.compile(r"^MemoryError"), "generate in smaller batches, and do not keep what is not needed"),
     (
         re.compile(r"^ModuleNotFoundError"),
         "only the packages listed in the handout are installed: remove the import or do without",

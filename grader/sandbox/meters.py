@@ -266,11 +266,13 @@ def _make_v2(name: str) -> Path:
     """A new cgroup with the memory and pids controllers: in our own (where it is delegated to us), else beside or above it."""
     if not (_CGROUPS / "cgroup.controllers").exists():
         raise FileNotFoundError("no unified hierarchy")
-    own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "/")
     place = _CGROUPS / own.lstrip("/")
     for parent in (place, *place.parents):
         if parent == _CGROUPS.parent:
             break
+        if not os.access(parent / "cgroup.procs", os.W_OK):  # whoever moves a process must own the common ancestor
+            continue
         with contextlib.suppress(OSError):
             (parent / "cgroup.subtree_control").write_text("+memory +pids")
         folder = parent / name

@@ -207,11 +207,15 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
         """Keep text only, and no more of it than is shown."""
         content = msg["content"]
-        if "data" in content:
-            content["data"] = {"text/plain": str(content["data"].get("text/plain", ""))}
-        self._printed += len(content.get("text", "")) + len(content.get("data", {}).get("text/plain", "")) + 1
-        if self._printed > 2 * _CELL_TEXT and msg["msg_type"] != "error":
+        room = _CELL_TEXT - self._printed
+        if room <= 0 and msg["msg_type"] != "error":
             return None
+        if "data" in content:
+            content["data"] = {"text/plain": str(content["data"].get("text/plain", ""))[:room]}
+            self._printed += len(content["data"]["text/plain"]) + 1
+        if "text" in content:
+            content["text"] = content["text"][:room]
+            self._printed += len(content["text"])
         return super().output(outs, msg, display_id, cell_index)
 
     def handle_comm_msg(self, outs: list[Any], msg: dict[str, Any], cell_index: int) -> None:

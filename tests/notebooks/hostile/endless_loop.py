@@ -1,0 +1,7 @@
+# %%
+# ruff: noqa
+x = 1
+
+# %%
+while True:
+    pass

@@ -1,0 +1,5 @@
+# %%
+# ruff: noqa
+import time
+
+time.sleep(10_000)
