@@ -119,7 +119,8 @@ def discover(folder: Path) -> tuple[Handin, ...]:
 def take(handin: Handin, into: Path, spec: LabSpec) -> Submission:
     """Copy what the lab asks for to the folder `into`, which is new or empty.
 
-    That is notebooks, the list of links, checkpoints, and the files that lab.toml names, under clean names. A file that cannot be taken costs what depends on it, no more.
+    That is notebooks, the list of links, checkpoints, and the files that lab.toml names. A file that cannot be taken costs
+    what depends on it, no more.
 
     Raises:
         IntakeError: nothing can be taken: a bad archive, a link instead of a folder.

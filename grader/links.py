@@ -45,7 +45,7 @@ def _linked(submission: Submission, link: str, trust: bool) -> Path:
     path = submission.root / name
     if not path.is_file():
         why = submission.refused.get(name, f"{name!r} is not in the hand-in")
-        raise CheckpointError(f"{LINKS} names {name!r}, but {why}: put the checkpoint there and hand in again")
+        raise CheckpointError(f"{LINKS} names {name!r}, but {why}; put the generator's checkpoint there")
     return path
 
 
@@ -83,7 +83,7 @@ def _diagnose(path: Path, limit: int) -> None:
         ) from error
     if size > limit:
         raise CheckpointError(
-            f"{path.name} has {size / 2**20:.0f} MB, more than {limit / 2**20:.0f} MB: hand in handin.pt (the generator "
+            f"{path.name} has {size / 2**20:.1f} MB, more than {limit / 2**20:.0f} MB: hand in handin.pt (the generator "
             "alone), not resume.pt"
         )
     if found := _not_a_checkpoint(start):

@@ -101,15 +101,15 @@ def write_templates(lab: str, solutions_dir: Path, labs_dir: Path) -> tuple[Path
 def release(lab_dir: Path, out_dir: Path) -> Path:
     """Write `<lab>.zip` for students: templates, handout.md and an example checkpoint_links.txt.
 
-    lab_dir holds lab.toml, the templates it names and handout.md. Equal inputs give an equal archive.
+    lab_dir holds lab.toml and, there or in templates/, the notebooks it names and handout.md. Equal inputs give an equal archive.
 
     Raises:
         SpecError: lab.toml is wrong.
         UsageError: a template or the handout is missing, or a template holds answers.
     """
     spec = load_spec(lab_dir / "lab.toml")
-    files = {task.notebook: _template(lab_dir / task.notebook) for task in spec.task}
-    files["handout.md"] = _given(lab_dir / "handout.md")
+    files = {task.notebook: _template(_place(lab_dir, task.notebook)) for task in spec.task}
+    files["handout.md"] = _given(_place(lab_dir, "handout.md"))
     files["checkpoint_links.txt"] = _example_links(spec)
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / f"{spec.lab.id}.zip"
@@ -224,6 +224,12 @@ def _ids(template: list[Cell]) -> list[str]:
         seen[text] += 1
         ids.append(hashlib.sha256(f"{seen[text]}\n{text}".encode()).hexdigest()[:12])
     return ids
+
+
+def _place(lab_dir: Path, name: str) -> Path:
+    """In the repository's labs/ the files lie beside lab.toml, in a lab folder made by `grader init` in templates/."""
+    inner = lab_dir / "templates" / name
+    return inner if inner.exists() else lab_dir / name
 
 
 def _given(path: Path) -> bytes:

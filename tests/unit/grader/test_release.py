@@ -182,6 +182,14 @@ def test_release_holds_templates_handout_and_links(lab: Path, tmp_path: Path) ->
     assert release(lab, tmp_path / "out").read_bytes() == first
 
 
+def test_release_finds_the_templates_of_a_lab_folder(lab: Path, tmp_path: Path) -> None:
+    before = release(lab, tmp_path / "out").read_bytes()
+    (lab / "templates").mkdir()
+    for name in ("lab1_a.ipynb", "handout.md"):
+        (lab / name).rename(lab / "templates" / name)
+    assert release(lab, tmp_path / "out").read_bytes() == before
+
+
 @pytest.mark.parametrize("answers", [{"forward": "y = 1"}, {"q_why": "Because."}])
 def test_release_refuses_answers(lab: Path, tmp_path: Path, answers: dict[str, str]) -> None:
     template = lab / "lab1_a.ipynb"
