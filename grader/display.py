@@ -100,9 +100,9 @@ def result_table(results: list[SubmissionResult]) -> Table:
     """The grades as a table for the terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("student", no_wrap=True)
-    table.add_column("status")
+    table.add_column("status", no_wrap=True)
     table.add_column("points", justify="right", no_wrap=True)
-    table.add_column("remark", overflow="ellipsis", no_wrap=True)
+    table.add_column("remark")  # the one that rich narrows; its texts are cut, not wrapped
     for result in results:
         table.add_row(
             _plain(result.student, 30),

@@ -4,6 +4,7 @@ import os
 import secrets
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,13 +26,30 @@ def data_folder() -> Path:
 
 def _module(dataset: str) -> ModuleType:
     """The module of a data set; data sets come with the repository, not with the installed package."""
-    if dataset not in DATASETS:
-        raise UsageError(f"no data set is called {dataset!r}; there are: {', '.join(DATASETS)}")
+    _expect_known(dataset)
     try:
         import datasets.mnist as module
     except ImportError as error:
         raise UsageError("raw data sets need a checkout of the repository: run this command inside it") from error
     return module
+
+
+def _expect_known(dataset: str) -> None:
+    if dataset not in DATASETS:
+        raise UsageError(f"no data set is called {dataset!r}; there are: {', '.join(DATASETS)}")
+
+
+def _load(dataset: str, data: Path | None) -> Any:
+    """The raw data, as evaluator.packs.build takes them.
+
+    Raises:
+        UsageError: they are missing or damaged, or the data sets are not installed.
+    """
+    module = _module(dataset)
+    try:
+        return module.load(data or data_folder())
+    except module.DatasetError as error:
+        raise UsageError(str(error)) from error
 
 
 def get_data(dataset: str, to: Path | None) -> Path:
@@ -55,11 +73,7 @@ def build(dataset: str, out: Path, data: Path | None, *, seed: int | None, publi
     Raises:
         UsageError: the raw data are missing or damaged, or the pack cannot be written.
     """
-    module = _module(dataset)
-    try:
-        raw = module.load(data or data_folder())
-    except module.DatasetError as error:
-        raise UsageError(f"{error}\n`grader data get {dataset}` fetches the data") from error
+    raw = _load(dataset, data)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with bar:
         task = bar.add_task(f"pack of {dataset}")
@@ -76,13 +90,18 @@ def build(dataset: str, out: Path, data: Path | None, *, seed: int | None, publi
 
 
 def build_private(course: Course, dataset: str, data: Path | None) -> str:
-    """Build a course's private pack unless it has one; where the raw data are absent, say that the public pack serves."""
+    """Build a course's private pack unless it has one; where the raw data are absent, say that the public pack serves.
+
+    Raises:
+        UsageError: there is no such data set, or the pack cannot be built or written.
+    """
     target = course.packs / dataset
     if target.exists():
         return f"{dataset}: private pack at {target}"
+    _expect_known(dataset)
     try:
-        _module(dataset).load(data or data_folder())
-    except (UsageError, _module(dataset).DatasetError) as error:
+        _load(dataset, data)
+    except UsageError as error:
         return (
             f"{dataset}: graded with the public pack, since the raw data for a private one are not here ({error}). "
             f"`grader data get {dataset}`, then `grader init` again, builds a private pack that students cannot tune against."
