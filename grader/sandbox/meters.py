@@ -174,7 +174,7 @@ class ProcessWalk:
     counts_everything = False
 
     def __init__(self) -> None:
-        self._root = 0
+        self._root: int | None = None
         self._cpu = 0.0
         self._peak = 0.0
 
@@ -217,7 +217,7 @@ class ProcessWalk:
                 children.setdefault(int(fields[1]), []).append(int(entry))
                 cpu[int(entry)] = sum(map(int, fields[11:15])) / _TICKS_A_SECOND
         tree: dict[int, float] = {}
-        waiting = [self._root]
+        waiting = [] if self._root is None else [self._root]
         while waiting:
             pid = waiting.pop()
             if pid in cpu:

@@ -1,11 +1,11 @@
 """No sandbox: a plain subprocess in a fresh folder with rlimits, for `--trust-submissions` only."""
 
-import contextlib
 import os
 import shutil
 import socket
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 
 from grader.models import Level
@@ -21,6 +21,7 @@ class TrustingSandbox:
 
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="gan-grader-"))
+        weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
 
     def folder(self, slot: int) -> str:
         return str(self._root / f"slot{slot}" / "in")
@@ -69,8 +70,6 @@ class _Emptied:
             return self._process.finish(grace_s)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # other slots are still busy
-                self._folder.parent.rmdir()
 
 
 def _place(target: Path, content: bytes | int) -> int:

@@ -18,7 +18,7 @@ def attempt(name, action):
 
 
 attempt("read canary", lambda: open("@CANARY@").read())
-attempt("list repository", lambda: os.listdir("@REPOSITORY@"))
+attempt("read repository", lambda: open("@REPOSITORY@/pyproject.toml").read())
 attempt("write beside canary", lambda: open("@CANARY@.stolen", "w").write("x"))
 attempt("write /usr", lambda: open("/usr/x", "w").write("x"))
 attempt("overwrite the notebook", lambda: open("/in/notebook.ipynb", "w").write("x"))

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
@@ -126,7 +127,7 @@ def test_snooping_finds_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     assert (result.status, result.errors) == ("completed", ())
     text = "".join(text for _, text in result.outputs)
     found = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line and not line.startswith(("score", "{")))
-    outside = {"read canary", "list repository", "write beside canary"}
+    outside = {"read canary", "read repository", "write beside canary"}
     harmless = {"inherited channels": "[]", "processes seen": "True"}
     assert {name for name, answer in found.items() if answer == "not there"} == outside
     assert {name: found.pop(name) for name in harmless} == harmless
@@ -193,12 +194,14 @@ def test_an_endless_loop_ends_at_the_cpu_limit(sandbox: Sandbox) -> None:
 
 
 def test_a_sleeping_notebook_ends_at_the_wall_limit(sandbox: Sandbox) -> None:
-    limits = LIMITS.model_copy(update={"wall_s": 9})
-    result = run(sandbox, hostile("sleep"), limits=limits)
+    for wall_s in (6, 40):  # where other work holds the start up for too long, it is run again, as in a class run
+        result = run(sandbox, hostile("sleep"), limits=LIMITS.model_copy(update={"wall_s": wall_s}))
+        if result.status != "ungraded":
+            break
     assert (result.status, result.stopped_in) == ("failed", 0)
     assert result.problem is not None
     assert result.problem.code == "wall-limit"
-    assert "longer than 9 s without computing" in result.problem.message
+    assert f"longer than {wall_s} s without computing" in result.problem.message
 
 
 def test_a_memory_hog_ends_at_the_memory_limit(sandbox: Sandbox) -> None:
@@ -368,6 +371,65 @@ def test_the_trusting_backend_runs_the_same_conversation(trusting: Sandbox, tmp_
     assert (result.status, result.outputs) == ("completed", ((0, "weights\n"),))
     assert result.answers.arrays["images"][0].shape == (2, 2, 2)
     assert not Path(checkpoint_path(trusting)).exists()
+
+
+def vanilla(*replacements: tuple[str, str]) -> bytes:
+    """The solution notebook of lab8_vanilla with the grader's run controls."""
+    book = jupytext.read(Path(__file__).parents[3] / "solutions" / "lab8" / "lab8_vanilla.py")
+    for cell in book.cells:
+        if "parameters" in cell.metadata.get("tags", ()):
+            cell.source = f"TRAIN, CHECKPOINT, DEVICE, SEED, DATA_DIR = False, {IN_CHECKPOINT!r}, 'cpu', 0, ''"
+        for old, new in replacements:
+            cell.source = cell.source.replace(old, new)
+    return nbformat.writes(book).encode()
+
+
+@pytest.mark.slow
+def test_the_solution_notebook_generates_from_its_weights(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Two executions: one without a checkpoint gives us the weights of an untrained generator, the other loads them."""
+    names = Probe("names", "def probe():\n    return [v.shape for v in Generator().state_dict().values()]", 1)
+    first = execute(Job(vanilla(), None, Limits()), sandbox, asking((names,)))
+    assert [error.ename for error in first.errors] == ["FileNotFoundError"]
+    assert first.answers.arrays["names"][0].tolist() == [100, 128, 7, 7]
+
+    import torch
+
+    shapes = [tuple(int(size) for size in array.tolist()) for array in first.answers.arrays["names"]]
+    keys = [f"{layer}.{name}" for layer, name in _generator_keys()]
+    torch.manual_seed(0)
+    states = {key: torch.rand(shape) * 0.1 if shape else torch.tensor(0) for key, shape in zip(keys, shapes, strict=True)}
+    torch.save(states, tmp_path / "handin.pt")
+
+    def digits(name: str, seed: int, **options: Any) -> Generate:
+        return Generate(name, 7, seed, (28, 28), **options)
+
+    asked = (digits("a", 1), digits("random", 1, weights="random"), digits("again", 1), digits("other", 2))
+    result = execute(Job(vanilla(), tmp_path / "handin.pt", Limits()), sandbox, asking(asked))
+    assert (result.status, result.errors, dict(result.answers.problems)) == ("completed", (), {})
+    images = {name: answer[0] for name, answer in result.answers.arrays.items()}
+    np.testing.assert_array_equal(images["a"], images["again"])
+    assert (images["a"] != images["random"]).any()
+    assert (images["a"] != images["other"]).any()
+
+
+def _generator_keys() -> Iterator[tuple[str, str]]:
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    for layer, names in (
+        ("project", ("weight",)),
+        ("norm1", norm),
+        ("up1", ("weight",)),
+        ("norm2", norm),
+        ("up2", ("weight", "bias")),
+    ):
+        for name in names:
+            yield layer, name
+
+
+@pytest.mark.slow
+def test_a_hard_cuda_call_is_named(sandbox: Sandbox) -> None:
+    hard = ("network = Generator().to(device)", "network = Generator().cuda()")
+    result = execute(Job(vanilla(hard), None, Limits()), sandbox, asking())
+    assert result.errors[0].advice is not None and "instead of .cuda()" in result.errors[0].advice
 
 
 @pytest.mark.parametrize(
