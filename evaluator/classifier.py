@@ -1,17 +1,17 @@
 """The in-domain extractor: a small convolutional classifier of 28×28 grey images.
 
-Its penultimate layer is the feature space of every ``…_indomain`` metric. The features are the 128 outputs
-of a batch normalisation without scale or shift, so each has mean 0 and variance 1 on the training images:
-the scale of a Fréchet distance is then the same for every pack, whatever seed its classifier was trained
-from.
+Its penultimate layer, 128 numbers, is the feature space of every `…_indomain` metric. The features' total variance on
+the training images is 128 in every pack, so that a Fréchet distance means the same whatever seed the pack came from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evaluator.arrays import Bytes, Floats
@@ -64,6 +64,24 @@ class Extraction:
     """float64 (n, 128)."""
     probabilities: Floats
     """float64 (n, 10); each row sums to 1."""
+
+
+def normalise(classifier: Classifier, images: Bytes) -> None:
+    """Scale the features so that their total variance on the images, uint8 (n, 28, 28), is 128.
+
+    The head is scaled the other way, so the class scores stay as they were.
+    """
+    scale = float(extract(classifier, images).features.var(axis=0).sum()) / DIMENSION
+    weights = classifier.state_dict()
+    weights["neck.1.running_var"] *= scale
+    weights["head.weight"] *= scale**0.5
+
+
+def restored(weights: Mapping[str, NDArray[np.generic]]) -> Classifier:
+    """A classifier with the weights, arrays by name, that a pack keeps; ready to extract."""
+    classifier = Classifier().to(memory_format=torch.channels_last)
+    classifier.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return classifier.eval()
 
 
 def extract(classifier: Classifier, images: Bytes) -> Extraction:

@@ -19,7 +19,7 @@ from evaluator.images import chunks
 COMPONENTS = 24
 LEVELS_PER_DEVIATION = 32
 """127 / 32: codes hold four standard deviations either way."""
-_CHUNK = 250
+_CHUNK = 50
 
 Codes = NDArray[np.int8]
 
@@ -73,14 +73,14 @@ def _shift(by: Floats, side: int) -> Floats:
 
 def nearest(queries: Codes, real: Codes) -> tuple[Integers, Integers]:
     """Squared distance to, and index of, the nearest real code for each query; the first where several are."""
-    found = real.astype(np.float32)
-    lengths = np.square(found).sum(axis=1)
+    # |q − r|² = |q|² + (−2q, 1) · (r, |r|²): one matrix product leaves only the smallest to find
+    codes = real.astype(np.float32)
+    candidates = np.column_stack([codes, np.square(codes).sum(axis=1)]).T
     squared = np.empty(len(queries), dtype=np.int64)
     index = np.empty(len(queries), dtype=np.int64)
     for rows in chunks(len(queries), _CHUNK):
         asked = queries[rows].astype(np.float32)
-        # without the query's own length, which is the same for every candidate
-        partial = lengths - (2 * asked) @ found.T
+        partial = np.column_stack([-2 * asked, np.ones(len(asked), dtype=np.float32)]) @ candidates
         index[rows] = partial.argmin(axis=1)
-        squared[rows] = partial[np.arange(len(asked)), index[rows]] + np.square(asked).sum(axis=1)
+        squared[rows] = partial.min(axis=1) + np.square(asked).sum(axis=1)
     return squared, index

@@ -119,13 +119,9 @@ class Pack:
     @cached_property
     def classifier(self) -> Classifier:
         """The extractor, in single precision."""
-        import torch
+        from evaluator.classifier import restored  # torch, which takes a second to import
 
-        from evaluator.classifier import Classifier
-
-        classifier = Classifier()
-        classifier.load_state_dict({name: torch.from_numpy(array) for name, array in self.classifier_weights.items()})
-        return classifier.eval()
+        return restored(self.classifier_weights)
 
     def origin(self, index: int) -> tuple[Split, int]:
         """Which real image a row of `codes` stands for: its split, and its index there."""

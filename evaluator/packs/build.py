@@ -14,9 +14,9 @@ import torch
 from safetensors.numpy import save
 
 from evaluator.arrays import Bytes, Integers
-from evaluator.classifier import CLASSES, Classifier, Extraction, extract
+from evaluator.classifier import CLASSES, Classifier, Extraction, extract, normalise, restored
 from evaluator.confidence import confident
-from evaluator.duplicates import closest_other, duplicates
+from evaluator.duplicates import closest_other
 from evaluator.errors import ImagesError, PackError
 from evaluator.frechet import Reference, distance_of_features, moments, reference
 from evaluator.histogram import class_kl
@@ -31,7 +31,6 @@ LEAST = 2_000
 _SUBSETS = 20
 _PER_CLASS = 26
 """A sample of each class for reports, and enough in all (260) for two small training batches."""
-_FOR_AXES = 20_000
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -80,14 +79,17 @@ def build(
     `progress` is called with what is being done, steps done, steps in all. Raises PackError for unfit data.
     """
     _check(dataset, data)
-    classifier = _halved(train(data.x_train, data.y_train, seed=seed, progress=progress, epochs=epochs))
+    trained = train(data.x_train, data.y_train, seed=seed, progress=progress, epochs=epochs)
+    normalise(trained, _spread(data.x_train, 10_000))
+    weights = _halved(trained)
+    classifier = restored(weights)  # what follows is about the rounded weights
     steps = iter(range(1, 5))
 
     def done(what: str) -> None:
         if progress is not None:
             progress(what, next(steps), 4)
 
-    projection = fit(data.x_train[:: max(len(data.x_train) // _FOR_AXES, 1)])
+    projection = fit(_spread(data.x_train, 20_000))
     train_set = _real(data.x_train, classifier, projection)
     test_set = _real(data.x_test, classifier, projection)
     done("features")
@@ -99,7 +101,7 @@ def build(
     done("thresholds")
     floor = _floor(train_set, test_set, to_train, thresholds, np.random.default_rng(seed))
     done("hold-out floor")
-    weights = save(_tensors(data, classifier, projection, train_set, test_set))
+    tensors = save(_tensors(data, weights, projection, train_set, test_set))
     card = Card(
         format=1,
         name=f"{dataset}-public" if public else f"{dataset}-private",
@@ -111,11 +113,11 @@ def build(
         train_images=len(data.x_train),
         test_images=len(data.x_test),
         data_sha256={key: hashlib.sha256(getattr(data, key).tobytes()).hexdigest() for key in _KEYS},
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        weights_sha256=hashlib.sha256(tensors).hexdigest(),
         thresholds=thresholds,
         floor=floor,
     )
-    _write(Path(out), card, weights)
+    _write(Path(out), card, tensors)
     done("written")
     return Pack.load(out)
 
@@ -136,9 +138,15 @@ def _check(dataset: str, data: Data) -> None:
             raise PackError(f"{split} labels of {dataset} are {np.unique(labels).tolist()}, expected each of 0–9")
 
 
-def _halved(classifier: Classifier) -> Classifier:
-    """Round the weights to the half precision they are kept in, so that what follows is about those weights."""
-    return classifier.half().float()
+def _halved(classifier: Classifier) -> Tensors:
+    """The weights in half precision; counters as they are."""
+    tensors = {name: tensor.contiguous() for name, tensor in classifier.state_dict().items()}
+    return {name: (t.half() if t.is_floating_point() else t).numpy() for name, t in tensors.items()}
+
+
+def _spread(images: Bytes, about: int) -> Bytes:
+    """About so many of the images, evenly over the set."""
+    return images[:: max(len(images) // about, 1)]
 
 
 def _real(images: Bytes, classifier: Classifier, projection: Projection) -> _Real:
@@ -159,7 +167,7 @@ def _floor(
     def distance(hold_out: _Real, to: Reference) -> _SubsetValue:
         return lambda chosen: distance_of_features(hold_out.extraction.features[chosen], to)
 
-    sure, near, far = test_set.extraction.probabilities, thresholds.near_duplicate, thresholds.memorised
+    sure, far = test_set.extraction.probabilities, thresholds.memorised
     floor = {
         "fid2k_test_indomain": level(train_set, 2_000, distance(train_set, test_set.reference)),
         "fid2k_train_indomain": level(test_set, 2_000, distance(test_set, train_set.reference)),
@@ -167,7 +175,8 @@ def _floor(
             train_set, 2_000, lambda chosen: class_kl(train_set.extraction.probabilities[chosen], "").value
         ),
         "confident2k_indomain": level(test_set, 2_000, lambda chosen: confident(sure[chosen], "").value),
-        "duplicates2k_pixels": level(test_set, 2_000, lambda chosen: duplicates(test_set.images[chosen], near, "").value),
+        # the threshold is half the distance of the hold-out's closest pair
+        "duplicates2k_pixels": Level(value=0, low=0, high=0),
         "memorised2k_traintest_pixels": level(test_set, 2_000, lambda chosen: memorised(to_train[chosen], far, "").value),
     }
     if len(train_set.images) >= 10_000:
@@ -175,11 +184,10 @@ def _floor(
     return floor
 
 
-def _tensors(data: Data, classifier: Classifier, projection: Projection, train_set: _Real, test_set: _Real) -> Tensors:
+def _tensors(data: Data, weights: Tensors, projection: Projection, train_set: _Real, test_set: _Real) -> Tensors:
     shown = np.concatenate([np.flatnonzero(data.y_test == k)[:_PER_CLASS] for k in range(CLASSES)])
-    weights = {f"classifier.{name}": _half(tensor) for name, tensor in classifier.state_dict().items()}
     return {
-        **weights,
+        **{f"classifier.{name}": array for name, array in weights.items()},
         **tensors_of_moments("train", moments(train_set.extraction.features)),
         **tensors_of_moments("test", moments(test_set.extraction.features)),
         "projection.mean": projection.mean,
@@ -189,11 +197,6 @@ def _tensors(data: Data, classifier: Classifier, projection: Projection, train_s
         "samples": data.x_test[shown],
         "sample_labels": data.y_test[shown],
     }
-
-
-def _half(tensor: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    array = tensor.contiguous().numpy()
-    return array.astype(np.float16) if array.dtype == np.float32 else array
 
 
 def _write(folder: Path, card: Card, weights: bytes) -> None:

@@ -47,8 +47,8 @@ def train(images: Bytes, labels: Bytes, *, seed: int, progress: Progress | None 
         torch.manual_seed(seed)
         # channels last: convolutions on a CPU take half the time
         classifier = Classifier().to(memory_format=torch.channels_last)
-    x = torch.from_numpy(images).unsqueeze(1)
-    y = torch.from_numpy(labels).long()
+    x = torch.tensor(images).unsqueeze(1)
+    y = torch.tensor(labels).long()
     batch = min(BATCH, len(x))
     steps_per_epoch = len(x) // batch
     steps = epochs * steps_per_epoch

@@ -18,22 +18,23 @@ class Shapes:
 
 
 def draw(n, random):
-    """Bars, one position and direction a class, of random size, brightness and place, on faint noise."""
+    """Bars, one position and direction a class, of random size, brightness and place, textured."""
     labels = random.integers(0, 10, n).astype(np.uint8)
-    images = random.integers(0, 30, (n, 28, 28)).astype(np.uint8)
+    images = np.zeros((n, 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
         at, long, thick = 4 + 4 * (label % 5), random.integers(12, 20), random.integers(2, 4)
-        start, jitter, grey = random.integers(2, 7), random.integers(-1, 2), random.integers(120, 256)
+        start, jitter, grey = random.integers(2, 7), random.integers(-1, 2), random.integers(100, 226)
         target = image if label < 5 else image.T
-        target[at + jitter : at + jitter + thick, start : start + long] = grey
+        texture = random.integers(-30, 31, (thick, long))
+        target[at + jitter : at + jitter + thick, start : start + long] = grey + texture
     return images, labels
 
 
 @pytest.fixture(scope="session")
 def shapes():
     random = np.random.default_rng(5)
-    x_train, y_train = draw(4_000, random)
-    x_test, y_test = draw(2_500, random)
+    x_train, y_train = draw(3_000, random)
+    x_test, y_test = draw(2_200, random)
     return Shapes(x_train, y_train, x_test, y_test)
 
 

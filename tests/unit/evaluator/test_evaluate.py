@@ -1,0 +1,128 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from evaluator.errors import CountError, ImagesError, UnknownMetricError
+from evaluator.evaluate import METRICS, Sample, describe, evaluate
+from evaluator.frechet import distance_of_features
+
+TWO_THOUSAND = [name for name, variant in METRICS.items() if variant.n == 2_000]
+
+
+def test_every_name_states_its_count():
+    for name, variant in METRICS.items():
+        assert f"{variant.n // 1000}k" in name
+
+
+@pytest.fixture(scope="module")
+def sample(pack, fresh):
+    return Sample.of(fresh, pack)
+
+
+@pytest.fixture(scope="module")
+def measured(sample):
+    return sample.measure(TWO_THOUSAND)
+
+
+def test_measurements_are_named_ordered_and_bracketed(measured):
+    found = measured
+    assert list(found) == TWO_THOUSAND
+    for name, measurement in found.items():
+        assert measurement.name == name
+        assert measurement.n == 2_000
+        assert measurement.low <= measurement.value <= measurement.high
+
+
+def test_fresh_images_measure_about_as_real_ones(pack, measured):
+    found = measured
+    floor = pack.card.floor
+    assert found["fid2k_test_indomain"].value < 3 * floor["fid2k_test_indomain"].high
+    assert found["class_kl2k_uniform_indomain"].value < 0.1
+    assert found["duplicates2k_pixels"].value == 0
+
+
+def test_identical_images_measure_identically_whatever_came_before(pack, fresh, measured):
+    evaluate(255 - fresh, pack, ["fid2k_test_indomain"])
+    assert evaluate(fresh.copy(), pack, TWO_THOUSAND) == measured
+
+
+def test_features_do_not_depend_on_order_or_company(pack, fresh, sample):
+    order = np.random.default_rng(0).permutation(len(fresh))[:600]
+    features = sample.extraction.features
+    assert Sample.of(fresh[order], pack).extraction.features == pytest.approx(features[order], abs=1e-9)
+    assert Sample.of(fresh[:7], pack).extraction.features == pytest.approx(features[:7], abs=1e-9)
+
+
+def test_fid_is_the_distance_of_the_features_to_the_packs_moments(pack, sample, measured):
+    found, features = measured, sample.extraction.features
+    assert found["fid2k_test_indomain"].value == distance_of_features(features, pack.test)
+    assert found["fid2k_train_indomain"].value == distance_of_features(features, pack.train)
+
+
+def test_collapse_and_noise_measure_worse(pack, fresh, measured):
+    repeated = evaluate(np.repeat(fresh[:1], 2_000, axis=0), pack, TWO_THOUSAND)
+    noise = np.random.default_rng(0).integers(0, 256, fresh.shape).astype(np.uint8)
+    assert repeated["duplicates2k_pixels"].value == 1
+    assert repeated["class_kl2k_uniform_indomain"].value == pytest.approx(np.log(10))
+    for bad in (repeated, evaluate(noise, pack, TWO_THOUSAND)):
+        assert bad["fid2k_test_indomain"].low > 10 * measured["fid2k_test_indomain"].high
+
+
+def test_probabilities_are_the_networks_softmax(pack, fresh):
+    import torch
+
+    with torch.inference_mode():
+        scores = pack.classifier(torch.from_numpy(fresh[:5]).unsqueeze(1).float() / 255)
+    expected = torch.softmax(scores, dim=1).numpy()
+    assert Sample.of(fresh[:5], pack).extraction.probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_description_names_the_copies(pack, shapes, fresh):
+    images = fresh.copy()
+    images[12], images[1_500] = shapes.x_train[77], shapes.x_test[5]
+    found = describe(images, pack)
+    pairs = {(near.image, near.split, near.index, near.label) for near in found.closest[:2]}
+    assert pairs == {(12, "train", 77, shapes.y_train[77]), (1_500, "test", 5, shapes.y_test[5])}
+    assert all(near.distance == 0 and near.memorised for near in found.closest[:2])
+    assert [near.distance for near in found.closest] == sorted(near.distance for near in found.closest)
+    assert len(found.closest) == 10
+    assert found.shares.sum() == pytest.approx(1)
+    assert np.array_equal(np.bincount(found.classes, minlength=10) / 2_000, found.shares)
+
+
+def test_description_of_few_images(pack, fresh):
+    assert len(describe(fresh[:3], pack).closest) == 3
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 28, 28)), "float64, expected uint8"),
+        (np.full((2, 28, 28), np.nan, np.float32), "float32, expected uint8"),
+        (np.zeros((2, 28, 28), np.int16), "int16, expected uint8"),
+        (np.zeros((2, 1, 28, 28), np.uint8), r"shape \(2, 1, 28, 28\), expected \(n, 28, 28\)"),
+        (np.zeros((2, 32, 32), np.uint8), r"shape \(2, 32, 32\)"),
+        (np.zeros((0, 28, 28), np.uint8), "no images"),
+        ([[0]], "a list, expected a numpy array"),
+    ],
+)
+def test_unfit_images_are_refused(pack, images, message):
+    with pytest.raises(ImagesError, match=message):
+        evaluate(images, pack, TWO_THOUSAND)
+
+
+def test_another_count_than_the_name_states_is_refused(pack, fresh):
+    with pytest.raises(CountError, match="takes 2,000 images, but there are 1,999"):
+        evaluate(fresh[:-1], pack, ["fid2k_test_indomain"])
+
+
+def test_unknown_metric_is_refused_with_the_known_ones(pack, fresh):
+    with pytest.raises(UnknownMetricError, match=r"'fid'.*fid2k_test_indomain"):
+        evaluate(fresh, pack, ["fid"])
+
+
+def test_importing_the_evaluator_does_not_import_torch():
+    code = "import sys, evaluator.evaluate, evaluator.pack; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
