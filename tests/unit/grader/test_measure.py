@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from evaluator.evaluate import evaluate
+from evaluator.pack import Pack
+from grader.measure import Scorer, memorised_name
+from grader.models import Metric, Status
+from grader.spec import Task
+
+Images = NDArray[np.uint8]
+RUBRIC = ["fid2k_test_indomain", "confident2k_indomain", "class_kl2k_uniform_indomain", "duplicates2k_pixels"]
+MEMORISED = "memorised2k_traintest_pixels"
+
+
+def test_measures_the_rubric_and_the_memorised_share(scorer: Scorer, copies: Images, pack: Pack) -> None:
+    metrics = scorer.measure(copies)
+    assert list(metrics) == [*RUBRIC, MEMORISED] == [metric.name for metric in metrics.values()]
+    assert memorised_name(scorer.task) == MEMORISED
+    for name, measured in evaluate(copies, pack, ["duplicates2k_pixels"]).items():
+        found = metrics[name]
+        assert (found.value, found.low, found.high, found.n) == (measured.value, measured.low, measured.high, measured.n)
+
+
+def test_features_are_worked_out_once(scorer: Scorer, copies: Images) -> None:
+    assert scorer.sample(copies) is scorer.sample(copies.copy())
+    assert scorer.sample(copies) is not scorer.sample(copies[::-1])
+
+
+def test_the_same_images_score_the_same_to_the_last_digit(scorer: Scorer, copies: Images, vanilla: Task, pack: Pack) -> None:
+    again = Scorer(vanilla, pack)
+    assert scorer.measure(copies) == again.measure(copies.copy())
+
+
+def test_copies_of_real_images_hold_the_score(scorer: Scorer, copies: Images) -> None:
+    metrics = scorer.measure(copies)
+    assert metrics[MEMORISED].value == 1
+    (flag,) = scorer.flags(metrics)
+    assert (flag.code, flag.holds) == ("memorisation", True)
+    assert flag.message.startswith("100.0% of the images")
+    fid = scorer.score(metrics)[0]
+    assert fid.score == fid.points  # scored all the same
+
+
+def test_noise_earns_nothing_for_certain(scorer: Scorer, noise: Images) -> None:
+    """It reads as no digit and comes without repeats, yet diversity counts only where there is quality."""
+    metrics = scorer.measure(noise)
+    rows = scorer.score(metrics)
+    assert metrics["duplicates2k_pixels"].value == 0
+    assert [(row.score, row.low, row.high, row.status) for row in rows] == [(0, 0, 0, Status.GRADED)] * 4
+    assert "counts only where" in rows[-1].message
+    assert scorer.flags(metrics) == ()
+
+
+def test_rows_show_what_real_images_score(scorer: Scorer, copies: Images, pack: Pack) -> None:
+    rows = scorer.score(scorer.measure(copies))
+    assert [row.name for row in rows] == RUBRIC
+    assert [row.floor for row in rows] == [pack.card.floor[name].value for name in RUBRIC]
+
+
+def test_repeats_are_averaged(scorer: Scorer, copies: Images, noise: Images) -> None:
+    both = scorer.measure_all([copies, noise])
+    for name, found in both.items():
+        one, other = scorer.measure(copies)[name], scorer.measure(noise)[name]
+        assert found.value == pytest.approx((one.value + other.value) / 2)
+    assert scorer.measure_all([copies])[MEMORISED].value == 1
+
+
+@pytest.mark.parametrize(("low", "holds"), [(0.003, False), (0.0031, True)])
+def test_the_flag_needs_more_than_chance_allows(scorer: Scorer, low: float, holds: bool) -> None:
+    metric = Metric(name=MEMORISED, value=0.01, low=low, high=0.02, n=2000)
+    assert bool(scorer.flags({MEMORISED: metric})) == holds
+
+
+def test_shares_of_the_classes_add_up(scorer: Scorer, copies: Images, pack: Pack) -> None:
+    shares = scorer.class_shares(copies)
+    assert len(shares) == 10
+    assert sum(shares) == pytest.approx(1)
+    drawn = np.bincount(pack.sample_labels[np.random.default_rng(1).integers(0, len(pack.samples), 2000)], minlength=10) / 2000
+    assert shares == pytest.approx(tuple(drawn), abs=0.01)  # the classifier reads real digits
