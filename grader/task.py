@@ -129,6 +129,7 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
         rows = (*scorer.score(metrics), *units)
         flags += scorer.flags(metrics)
     elif problem is None and case.withheld is not None:
+        problem = Problem(code="ungraded", message=case.withheld)
         rows = (*(score.withhold(c, case.withheld) for c in task.metrics), *units)
     else:
         problem = problem or Problem(code="no-images", message="generate() returned no images")
