@@ -47,8 +47,8 @@ format: install  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: install  ## generate the templates, the reference picture and the README's pictures again
-	@$(BIN)/grader release --write-templates
+docs: install  ## generate the templates and reference pictures in labs/ again
+	@$(BIN)/python solutions/generate.py --pictures
 
 lock: $(filter .tools/bin/uv,$(UV))  ## pin the newest allowed versions with their hashes
 	@$(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header --upgrade --output-file requirements.lock

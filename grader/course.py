@@ -128,7 +128,7 @@ def _copy_lab(source: Path, target: Path) -> None:
     """Spec, templates and reference pictures; a file that the instructor has changed stays."""
     for folder in ("templates", "reference", "submissions"):
         (target / folder).mkdir(exist_ok=True)
-    places = {"*.ipynb": target / "templates", "reference/*.png": target / "reference", "lab.toml": target}
+    places = {"*.ipynb": target / "templates", "reference/*.png": target / "reference", "lab.toml": target, "handout.md": target}
     for pattern, place in places.items():
         for file in source.glob(pattern):
             if not (place / file.name).exists():

@@ -1,0 +1,58 @@
+"""Generate what labs/ holds from solutions/: the template notebooks and the reference models' sample pictures.
+
+    python solutions/generate.py [--pictures]
+
+Templates come from the solution scripts. With --pictures, each solution notebook is also run with its shipped checkpoint, and 64 samples of
+its generate() are written to labs/<lab>/reference/<task>.png, which reports show beside the student's.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import papermill
+
+from grader.release import solution_notebook, write_templates
+from grader.reports.pictures import grid
+from grader.spec import load_spec
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SOLUTIONS, LABS = REPOSITORY / "solutions", REPOSITORY / "labs"
+SAMPLES = 64
+LAST_CELL = f'torch.manual_seed(0)\nnp.save("samples.npy", torch.as_tensor(generate({SAMPLES})).cpu().numpy())'
+
+
+def samples(script: Path, checkpoint: Path) -> np.ndarray:
+    """Images of a solution notebook with its checkpoint, uint8 (SAMPLES, height, width)."""
+    table = json.loads(solution_notebook(script))
+    cell = {"cell_type": "code", "id": "last", "metadata": {}, "outputs": [], "execution_count": None, "source": LAST_CELL}
+    table["cells"].append(cell)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "notebook.ipynb"
+        source.write_text(json.dumps(table))
+        parameters = {"TRAIN": False, "CHECKPOINT": str(checkpoint), "DEVICE": "cpu"}
+        papermill.execute_notebook(source, None, parameters=parameters, cwd=folder, progress_bar=False)
+        return np.rint(np.load(Path(folder) / "samples.npy") * 255).astype(np.uint8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", action="store_true", help="also run the solutions and write reference pictures")
+    options = parser.parse_args()
+    for lab in sorted(folder.parent for folder in LABS.glob("*/lab.toml")):
+        for path in write_templates(lab.name, SOLUTIONS, LABS):
+            print(path.relative_to(REPOSITORY))
+        if options.pictures:
+            for task in load_spec(lab / "lab.toml").task:
+                stem = Path(task.notebook).stem
+                images = samples(SOLUTIONS / lab.name / f"{stem}.py", SOLUTIONS / lab.name / "checkpoints" / f"{stem}.pt")
+                target = lab / "reference" / f"{task.id}.png"
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(grid(images, columns=8, scale=2))
+                print(target.relative_to(REPOSITORY))
+
+
+if __name__ == "__main__":
+    main()
