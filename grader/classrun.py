@@ -13,7 +13,7 @@ from grader.intake import Handin, discover
 from grader.models import Status, SubmissionResult
 from grader.notebook import parse
 from grader.pipeline import Graded, Grader
-from grader.reports.write import write_class, write_submission
+from grader.reports.write import is_written, write_class, write_submission
 from grader.sandbox import open_sandbox
 from grader.store import Store
 
@@ -68,7 +68,6 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
         sandbox=open_sandbox(trust),
         device=device,
     )
-    lab.results.mkdir(exist_ok=True)
     store = Store(lab.course.database)
     with store.exclusive():
         store.back_up()
@@ -83,6 +82,7 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
                 _keep(lab, store, graded)
                 display.done(graded.result)
         results = store.newest(lab.spec.lab.id)
+        _write_missing(lab, store, results)
         _write_class(lab, store, results)
     store.close()
     return Summary(tuple(results), len(todo), lab.results / "index.html")
@@ -125,6 +125,13 @@ def _keep(lab: LabFolder, store: Store, graded: Graded) -> None:
     """First the database, then the reports, which can be rebuilt from it."""
     store.add(graded.result, graded.artifacts, graded.key)
     write_submission(graded.result, graded.artifacts, lab.results / graded.result.student)
+
+
+def _write_missing(lab: LabFolder, store: Store, results: Sequence[SubmissionResult]) -> None:
+    """Write the reports that an earlier run stored the results of and did not come to write."""
+    for result in results:
+        if not is_written(result, lab.results / result.student):
+            write_submission(result, store.artifacts(result.lab, result.student), lab.results / result.student)
 
 
 def _write_class(lab: LabFolder, store: Store, results: Sequence[SubmissionResult]) -> None:

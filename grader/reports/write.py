@@ -26,13 +26,22 @@ def write_submission(result: SubmissionResult, artifacts: Mapping[str, Sequence[
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace(folder / "report.html", student.render(result, artifacts))
-        _replace(folder / "report.json", for_student(result).model_dump_json(indent=1) + "\n")
         if gradescope_results is None:
             (folder / "results.json").unlink(missing_ok=True)
         else:
             _replace(folder / "results.json", json.dumps(gradescope_results, indent=1, allow_nan=False) + "\n")
+        _replace(folder / "report.json", for_student(result).model_dump_json(indent=1) + "\n")  # last, see `is_written`
     except OSError as error:
         raise _cannot_write(folder, error) from error
+
+
+def is_written(result: SubmissionResult, folder: Path) -> bool:
+    """Whether `folder` holds all reports of just this result: report.json is written last and says when it was graded."""
+    try:
+        table = json.loads((folder / "report.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(table, dict) and table.get("graded_at") == result.model_dump(mode="json")["graded_at"]
 
 
 def write_class(
