@@ -73,7 +73,7 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
         store.back_up()
         todo = _todo(grader, store, handins, selection)
         display.say(
-            f"{len(handins)} submissions, {len(todo)} to grade · sandbox: {grader.sandbox.level} · "
+            f"{len(handins)} submission{'s' * (len(handins) != 1)}, {len(todo)} to grade · sandbox: {grader.sandbox.level} · "
             + ", ".join(f"pack {name} ({'public' if p.card.public else 'private'})" for name, p in grader.packs.items())
         )
         with display:

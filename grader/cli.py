@@ -2,15 +2,34 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from grader import __version__
 from grader.errors import GraderError, UngradedError, UsageError
 
+EXIT_UNGRADED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+out = Console(soft_wrap=True, markup=False, highlight=False)
+err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+
+
+class _Commands(TyperGroup):
+    """The commands; here, because Typer itself ends in silence on an interrupt."""
+
+    def invoke(self, ctx: Any) -> Any:  # Any: newer versions of Typer bring their own copy of click
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("interrupted; what was finished is kept, and the next run goes on from there")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Release, execute and grade GAN labs.",
     no_args_is_help=True,
     add_completion=False,
@@ -21,11 +40,6 @@ pack_app = typer.Typer(help="Classifiers, moments and features that score images
 data_app = typer.Typer(help="Raw data sets; grading itself needs none.", no_args_is_help=True)
 app.add_typer(pack_app, name="pack")
 app.add_typer(data_app, name="data")
-
-out = Console(soft_wrap=True, markup=False, highlight=False)
-err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
-
-EXIT_SETTLED, EXIT_UNGRADED, EXIT_USAGE = 0, 1, 2
 
 LabArgument = Annotated[Path, typer.Argument(help="lab folder", show_default=False)]
 DataOption = Annotated[Path | None, typer.Option(help="folder of the raw data; default: the user's cache folder")]
@@ -152,6 +166,3 @@ def main() -> None:
     except GraderError as error:
         err.print(f"error: {error}")
         sys.exit(EXIT_UNGRADED)
-    except KeyboardInterrupt:
-        err.print("interrupted; what was finished is kept, and the next run goes on from there")
-        sys.exit(130)

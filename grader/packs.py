@@ -10,7 +10,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluator.errors import EvaluatorError
 from evaluator.pack import Pack, public_pack
-from evaluator.packs.build import build as build_pack
 from grader.course import Course
 from grader.errors import CourseError, UsageError
 
@@ -74,6 +73,8 @@ def build(dataset: str, out: Path, data: Path | None, *, seed: int | None, publi
         UsageError: the raw data are missing or damaged, or the pack cannot be written.
     """
     raw = _load(dataset, data)
+    from evaluator.packs.build import build as build_pack  # torch, which takes seconds to import and nothing else here needs
+
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with bar:
         task = bar.add_task(f"pack of {dataset}")
