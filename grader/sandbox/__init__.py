@@ -1,6 +1,7 @@
 """Where student code runs. `open_sandbox` chooses the backend by trying it, and fails closed."""
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from grader.spec import Limits
 __all__ = ["Launch", "LimitError", "Outcome", "Running", "Sandbox", "Verdict", "open_sandbox", "self_test"]
 
 _SELF_TEST = Path(__file__).parent / "inside" / "selftest.py"
+_VAR_TMP = "/var/tmp"
 _SELF_TEST_LIMITS = Limits(cpu_s=20, wall_s=60, memory_mb=200, processes=8, disk_mb=8)
 
 
@@ -36,7 +38,7 @@ def self_test(sandbox: Sandbox) -> None:
     Raises:
         SandboxError: something of it worked, or the sandbox does not start.
     """
-    with tempfile.TemporaryDirectory(prefix="gan-grader-canary-") as name:
+    with tempfile.TemporaryDirectory(prefix="gan-grader-canary-", dir=_canary_place()) as name:
         folder = Path(name)
         folder.chmod(0o777)  # only the sandbox stands between the canary and its reader
         canary = folder / "canary"
@@ -49,9 +51,14 @@ def self_test(sandbox: Sandbox) -> None:
         )
 
 
+def _canary_place() -> str | None:
+    """Not /tmp, which the sandbox replaces anyway: a canary there would prove little."""
+    return _VAR_TMP if os.access(_VAR_TMP, os.W_OK) else None
+
+
 def _findings(sandbox: Sandbox, canary: Path) -> dict[str, Any]:
     files: dict[str, bytes | int] = {"selftest.py": _SELF_TEST.read_bytes()}
-    running = sandbox.start(Launch("selftest.py", files, _SELF_TEST_LIMITS, (str(canary), str(canary.parent))))
+    running = sandbox.start(Launch("selftest.py", files, _SELF_TEST_LIMITS, (str(canary.parent), str(canary), str(_SELF_TEST))))
     text = b""
     try:
         running.channel.settimeout(0.2)
@@ -78,8 +85,8 @@ def _findings(sandbox: Sandbox, canary: Path) -> dict[str, Any]:
 def _holes(findings: dict[str, Any]) -> list[str]:
     """What the self-test could do and must not, in words."""
     holes = []
-    if findings["canary"]:
-        holes.append("reads files outside")
+    if findings["canaries"]:
+        holes.append(f"reads {', '.join(findings['canaries'])}")
     if findings["internet"]:
         holes.append("opens internet sockets")
     if findings["writes"]:

@@ -1,6 +1,6 @@
 """Runs inside the sandbox before any submission does: tries what must not work and reports what did. Standard library only.
 
-Arguments: descriptor of the channel, path of a canary file, folder to write to.
+Arguments: descriptor of the channel, folder to write to, files that must not be readable.
 """
 
 import json
@@ -51,10 +51,10 @@ def _descriptors(channel: int) -> list[int]:
     return found
 
 
-def main(channel: int, canary: str, folder: str) -> None:
+def main(channel: int, folder: str, canaries: list[str]) -> None:
     """Send one line of JSON with the findings."""
     findings = {
-        "canary": _readable(canary),
+        "canaries": [canary for canary in canaries if _readable(canary)],
         "internet": _internet_socket(),
         "writes": [place for place in ("/", "/usr", "/etc", "/in", folder) if _writable(place)],
         "processes": _others(),
@@ -65,4 +65,4 @@ def main(channel: int, canary: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -1,6 +1,7 @@
 """The self-test, and what single scripts can do in the real backends."""
 
 import os
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,8 +61,28 @@ def test_the_strong_sandbox_passes_its_self_test(strong: Sandbox) -> None:
 def test_a_backend_that_confines_nothing_fails_the_self_test() -> None:
     with pytest.raises(SandboxError) as caught:
         self_test(TrustingSandbox())
-    for words in ("reads files outside", "opens internet sockets", "writes to", "sees other processes", "Do not grade"):
+    for words in ("canary, ", "selftest.py", "opens internet sockets", "writes to", "sees other processes", "Do not grade"):
         assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("build_filter", lambda **options: struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000), "opens internet sockets"),
+        ("_uid_options", lambda slot: [], "runs as root"),
+        ("_tmpfs", lambda target, size_mb: ("--bind", "/var/tmp", "/var/tmp", "--tmpfs", target), "/canary"),
+    ],
+    ids=["without seccomp", "as root", "with a folder of the host"],
+)
+def test_each_layer_that_is_missing_shows(
+    monkeypatch: pytest.MonkeyPatch, strong: Sandbox, name: str, value: object, words: str
+) -> None:
+    if name == "_uid_options" and os.geteuid() != 0:
+        pytest.skip("only root can start it as root")
+    monkeypatch.setattr(bubblewrap, name, value)
+    with pytest.raises(SandboxError) as caught:
+        self_test(strong)
+    assert words in str(caught.value)
 
 
 def test_without_any_bwrap_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
