@@ -2,7 +2,8 @@
 
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import TypeVar
 
 Work = TypeVar("Work")
@@ -14,7 +15,7 @@ def run(work: Sequence[Work], grade: Callable[[Work, int], Done], workers: int) 
 
     Threads are enough: the time goes to sandboxed processes and to numerical code that releases the interpreter lock. At most
     `workers` items are under way, each with a slot number of its own in [0, workers). When the caller stops early (an interrupt, an
-    error), nothing further is started.
+    error) or `grade` raises, nothing further is started, and what is under way is waited for.
     """
     slots: queue.SimpleQueue[int] = queue.SimpleQueue()
     for slot in range(workers):
@@ -27,9 +28,11 @@ def run(work: Sequence[Work], grade: Callable[[Work, int], Done], workers: int) 
         finally:
             slots.put(slot)
 
-    pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="worker")
-    try:
-        for future in as_completed([pool.submit(one, item) for item in work]):
-            yield future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    waiting = iter(work)
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="worker") as pool:
+        running = {pool.submit(one, item) for item in islice(waiting, workers)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            results = [future.result() for future in done]
+            running |= {pool.submit(one, item) for item in islice(waiting, len(done))}
+            yield from results
