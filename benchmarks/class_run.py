@@ -112,7 +112,9 @@ def show(bares: list[Cost], ours: list[Cost], start_up: float) -> None:
     console = Console()
     console.print(table)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    console.print(f"Start-up of the grading process, once a class: {start_up:.2f} CPU-s. Peak memory of the trusted side: {peak:.0f} MiB.")
+    console.print(
+        f"Start-up of the grading process, once a class: {start_up:.2f} CPU-s. Peak memory of the trusted side: {peak:.0f} MiB."
+    )
     console.print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
 
 

@@ -113,7 +113,7 @@ def _only(names: list[str], path: Path) -> str:
     return names[0]
 
 
-def _reference_features(data: Path, cache: Path, run: Network) -> NDArray[np.float64]:
+def reference_features(data: Path, cache: Path, run: Network) -> NDArray[np.float64]:
     """Features of MNIST's test images, worked out once; the file's name holds the data's sha256."""
     file = cache / f"mnist-test-{mnist.SHA256['x_test'][:16]}-inception.npy"
     if file.exists():
@@ -140,7 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     images = read_images(arguments.images)[: 500 if arguments.quick else None]
     run, device = network()
-    known = moments(_reference_features(arguments.data, arguments.cache, run))
+    known = moments(reference_features(arguments.data, arguments.cache, run))
     value, low, high = distance_interval(extract(images, run, "features"), reference(known))
     name = f"fid{_count(len(images))}_test_inception"
     table = Table("metric", "value", "95 % interval", "images", "extractor")

@@ -21,13 +21,18 @@ from grader.spec import load_spec
 REPOSITORY = Path(__file__).resolve().parent.parent
 SOLUTIONS, LABS = REPOSITORY / "solutions", REPOSITORY / "labs"
 SAMPLES = 64
-LAST_CELL = f'torch.manual_seed(0)\nnp.save("samples.npy", torch.as_tensor(generate({SAMPLES})).cpu().numpy())'
+BLOCK = 500
+LAST_CELL = """
+torch.manual_seed(0)
+np.save("samples.npy", np.concatenate([torch.as_tensor(generate(n)).cpu().numpy() for n in {blocks}]))
+"""
 
 
-def samples(script: Path, checkpoint: Path) -> np.ndarray:
-    """Images of a solution notebook with its checkpoint, uint8 (SAMPLES, height, width)."""
+def samples(script: Path, checkpoint: Path, n: int) -> np.ndarray:
+    """Images of a solution notebook with its checkpoint, uint8 (n, height, width); always the same ones."""
+    blocks = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
     table = json.loads(solution_notebook(script))
-    cell = {"cell_type": "code", "id": "last", "metadata": {}, "outputs": [], "execution_count": None, "source": LAST_CELL}
+    cell = {"cell_type": "code", "id": "last", "metadata": {}, "outputs": [], "execution_count": None, "source": LAST_CELL.format(blocks=blocks)}
     table["cells"].append(cell)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "notebook.ipynb"
@@ -47,7 +52,7 @@ def main() -> None:
         if options.pictures:
             for task in load_spec(lab / "lab.toml").task:
                 stem = Path(task.notebook).stem
-                images = samples(SOLUTIONS / lab.name / f"{stem}.py", SOLUTIONS / lab.name / "checkpoints" / f"{stem}.pt")
+                images = samples(SOLUTIONS / lab.name / f"{stem}.py", SOLUTIONS / lab.name / "checkpoints" / f"{stem}.pt", SAMPLES)
                 target = lab / "reference" / f"{task.id}.png"
                 target.parent.mkdir(exist_ok=True)
                 target.write_bytes(grid(images, columns=8, scale=2))

@@ -4,8 +4,8 @@
     python solutions/sample_class.py train --data D --out RUNS  train the students' checkpoints again (minutes on two cores)
 
 Every submission is the template with its TODOs filled, as a student would, and a checkpoint beside it. The plain student's networks are
-less than half as wide as the reference's and trained by the handout's recipe; `early` and `mid` are the same run stopped after a fraction
-of an epoch and after one or two.
+less than half as wide as the reference's and trained by the handout's recipe; `early` and `mid` are the same run stopped within its
+first epoch, after 100 and 300 steps.
 """
 
 import argparse
@@ -238,7 +238,7 @@ CLASS: tuple[Student, ...] = (
 )
 """Every kind of hand-in that the grader must get right."""
 
-SAVES = {"early": 2, "mid": 4, "typical": 13}
+SAVES = {"early": 1, "mid": 3, "typical": 13}
 """Which save of the plain student's run each checkpoint is: three within the first epoch, then one an epoch."""
 
 
