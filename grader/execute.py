@@ -220,7 +220,7 @@ class _Conversation:
         self.cell: int | None = None
         self.request: Request | None = None
         self.waiting: tuple[Request, ...] = ()
-        self.asked = False
+        self.asked: list[Request] = []
         self.died = False
         self.complete = False
         self.hung_up = False
@@ -290,7 +290,8 @@ class _Conversation:
     def _ask(self, requests: Round) -> None:
         numbered = [(self._sent + i, request) for i, request in enumerate(requests, 1)]
         self._sent += len(numbered)
-        self.asked, self.waiting = True, requests
+        self.asked += requests
+        self.waiting = requests
         self._send(frames.encode_json(0, {"requests": [_described(number, request) for number, request in numbered]}))
         for number, request in numbered:
             if isinstance(request, Probe):
@@ -469,10 +470,10 @@ def _judged(talk: _Conversation, outcome: Outcome, job: Job) -> Execution:
 
 
 def _only_feedback_lost(talk: _Conversation) -> tuple[Request, ...]:
-    """The requests that got no answer, where all of them are worth no points; else none."""
-    if not talk.asked or not all(isinstance(request, Probe) and request.feedback for request in talk.waiting):
-        return ()
-    return talk.waiting
+    """The requests that the end cost an answer, where all of them are worth no points; else none."""
+    died = [request for request in talk.asked if (p := talk.problems.get(request.id)) and p.code == "kernel-died"]
+    lost = (*died, *talk.waiting)
+    return lost if all(isinstance(request, Probe) and request.feedback for request in lost) else ()
 
 
 _OURS = {"overloaded", "memory-shortage", "sandbox-broke", "unexplained-kill"}

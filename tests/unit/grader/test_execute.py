@@ -290,6 +290,15 @@ def test_a_looping_feedback_probe_keeps_earlier_answers(sandbox: Sandbox) -> Non
     assert result.answers.problems["smoke"].message == "the CPU time of 4 s was used up during the check smoke"
 
 
+def test_a_feedback_probe_without_memory_keeps_earlier_answers(sandbox: Sandbox) -> None:
+    code = "import time\ndef probe():\n    kept = []\n    while True:\n        kept.append(b'x' * 20_000_000)\n        time.sleep(0.02)"
+    limits = LIMITS.model_copy(update={"memory_mb": 300})
+    result = run(sandbox, notebook(GENERATE), (images(2),), (Probe("smoke", code, 1, feedback=True),), limits=limits)
+    assert (result.status, result.problem) == ("completed", None)
+    assert result.answers.arrays["images"][0].shape == (2, 2, 2)
+    assert result.answers.problems["smoke"].code == "memory-limit"
+
+
 @pytest.mark.slow
 def test_a_looping_probe_that_counts_does_not(sandbox: Sandbox) -> None:
     endless = Probe("unit", "def probe():\n    while True: pass", 1)

@@ -203,7 +203,7 @@ def test_no_descriptor_is_left_behind(sandbox: Sandbox) -> None:
 
 
 def test_staging_is_for_root_only(strong: Sandbox) -> None:
-    view = bubblewrap._View.staged([Path("/root/python"), Path("/usr/lib/python"), Path("/root/python")])
-    assert view.options == ["--stage", "host0=/root/python"]
-    assert view.seen(Path("/root/python/bin/x")) == "/tmp/host0/bin/x"
+    view = bubblewrap._View.staged([Path("/home/u/python"), Path("/usr/lib/python"), Path("/home/u/python")])
+    assert view.options == ["--stage", "host0=/home/u/python"]
+    assert view.seen(Path("/home/u/python/bin/x")) == "/tmp/host0/bin/x"
     assert view.seen(Path("/usr/bin/x")) == "/usr/bin/x"
