@@ -197,8 +197,9 @@ def test_an_interrupt_says_that_nothing_is_lost(grader: Grader, monkeypatch: pyt
 
 def test_the_module_and_the_command_are_one(tmp_path: Path) -> None:
     """Once as a real process, through `python -m grader`."""
+    (tmp_path / "lab8").write_text("")
     done = subprocess.run(
-        [sys.executable, "-m", "grader", "run", "nowhere"],
+        [sys.executable, "-m", "grader", "init", "lab8"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -206,4 +207,4 @@ def test_the_module_and_the_command_are_one(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: nowhere: no such folder; `grader init nowhere` makes it\n"
+    assert done.stderr == "error: lab8 is a file; give the folder of a course or lab\n"

@@ -13,8 +13,20 @@ RUBRIC = ["fid2k_test_indomain", "confident2k_indomain", "class_kl2k_uniform_ind
 MEMORISED = "memorised2k_traintest_pixels"
 
 
-def test_measures_the_rubric_and_the_memorised_share(scorer: Scorer, copies: Images, pack: Pack) -> None:
-    metrics = scorer.measure(copies)
+@pytest.fixture(scope="module")
+def of_copies(scorer: Scorer, copies: Images) -> dict[str, Metric]:
+    return scorer.measure(copies)
+
+
+@pytest.fixture(scope="module")
+def of_noise(scorer: Scorer, noise: Images) -> dict[str, Metric]:
+    return scorer.measure(noise)
+
+
+def test_measures_the_rubric_and_the_memorised_share(
+    scorer: Scorer, of_copies: dict[str, Metric], copies: Images, pack: Pack
+) -> None:
+    metrics = of_copies
     assert list(metrics) == [*RUBRIC, MEMORISED] == [metric.name for metric in metrics.values()]
     assert memorised_name(scorer.task) == MEMORISED
     for name, measured in evaluate(copies, pack, ["duplicates2k_pixels"]).items():
@@ -27,42 +39,41 @@ def test_features_are_worked_out_once(scorer: Scorer, copies: Images) -> None:
     assert scorer.sample(copies) is not scorer.sample(copies[::-1])
 
 
-def test_the_same_images_score_the_same_to_the_last_digit(scorer: Scorer, copies: Images, vanilla: Task, pack: Pack) -> None:
-    again = Scorer(vanilla, pack)
-    assert scorer.measure(copies) == again.measure(copies.copy())
+def test_the_same_images_score_the_same_to_the_last_digit(
+    of_copies: dict[str, Metric], copies: Images, vanilla: Task, pack: Pack
+) -> None:
+    assert Scorer(vanilla, pack).measure(copies.copy()) == of_copies
 
 
-def test_copies_of_real_images_hold_the_score(scorer: Scorer, copies: Images) -> None:
-    metrics = scorer.measure(copies)
-    assert metrics[MEMORISED].value == 1
-    (flag,) = scorer.flags(metrics)
+def test_copies_of_real_images_hold_the_score(scorer: Scorer, of_copies: dict[str, Metric]) -> None:
+    assert of_copies[MEMORISED].value == 1
+    (flag,) = scorer.flags(of_copies)
     assert (flag.code, flag.holds) == ("memorisation", True)
     assert flag.message.startswith("100.0% of the images")
-    fid = scorer.score(metrics)[0]
+    fid = scorer.score(of_copies)[0]
     assert fid.score == fid.points  # scored all the same
 
 
-def test_noise_earns_nothing_for_certain(scorer: Scorer, noise: Images) -> None:
-    """It reads as no digit and comes without repeats, yet diversity counts only where there is quality."""
-    metrics = scorer.measure(noise)
-    rows = scorer.score(metrics)
-    assert metrics["duplicates2k_pixels"].value == 0
+def test_noise_earns_nothing_for_certain(scorer: Scorer, of_noise: dict[str, Metric]) -> None:
+    """It comes without repeats and reads as one digit, yet diversity and legibility count only where there is quality."""
+    rows = scorer.score(of_noise)
+    assert of_noise["duplicates2k_pixels"].value == 0
     assert [(row.score, row.low, row.high, row.status) for row in rows] == [(0, 0, 0, Status.GRADED)] * 4
     assert "counts only where" in rows[-1].message
-    assert scorer.flags(metrics) == ()
+    assert scorer.flags(of_noise) == ()
 
 
-def test_rows_show_what_real_images_score(scorer: Scorer, copies: Images, pack: Pack) -> None:
-    rows = scorer.score(scorer.measure(copies))
+def test_rows_show_what_real_images_score(scorer: Scorer, of_copies: dict[str, Metric], pack: Pack) -> None:
+    rows = scorer.score(of_copies)
     assert [row.name for row in rows] == RUBRIC
     assert [row.floor for row in rows] == [pack.card.floor[name].value for name in RUBRIC]
 
 
-def test_repeats_are_averaged(scorer: Scorer, copies: Images, noise: Images) -> None:
-    both = scorer.measure_all([copies, noise])
-    one, other = scorer.measure(copies), scorer.measure(noise)
-    for name, found in both.items():
-        assert found.value == pytest.approx((one[name].value + other[name].value) / 2)
+def test_repeats_are_averaged(
+    scorer: Scorer, copies: Images, noise: Images, of_copies: dict[str, Metric], of_noise: dict[str, Metric]
+) -> None:
+    for name, found in scorer.measure_all([copies, noise]).items():
+        assert found.value == pytest.approx((of_copies[name].value + of_noise[name].value) / 2)
 
 
 @pytest.mark.parametrize(("low", "holds"), [(0.003, False), (0.0031, True)])

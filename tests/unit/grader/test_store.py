@@ -2,6 +2,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,24 +38,37 @@ def rows(path: Path, table: str = "results") -> int:
         return int(count)
 
 
-def child(code: str, path: Path) -> subprocess.Popen[str]:
-    """A Python process with `path`, `result` and `Store` at hand."""
-    preamble = (
-        "import sys; from pathlib import Path; from datetime import UTC, datetime; from grader.store import Store\n"
-        "from grader.models import Artifact, Status, SubmissionResult\n"
-        "path = Path(sys.argv[1])\n"
-        "def result(student):\n"
-        "    return SubmissionResult(lab='lab8', lab_title='t', student=student, attempt='1', status=Status.GRADED, score=2,"
-        " max_score=90, tasks=(), graded_at=datetime.now(UTC))\n"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", preamble + code, str(path)],
+KILLED_RUN = """
+import os, sys
+from pathlib import Path
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+from grader.models import Artifact, SubmissionResult
+from grader.store import Store
+
+store = Store(Path(sys.argv[1]))
+bob = SubmissionResult.model_validate_json(sys.argv[2])
+with store.exclusive():
+    store.add(bob, {}, "k2")
+    print("held", flush=True)
+    sys.stdin.read()
+    event.listen(Session, "after_flush", lambda *_: os._exit(42))
+    store.add(bob.model_copy(update={"student": "eve"}), {"a": [Artifact(name="x", data=bytes(10_000_000))]}, "k3")
+"""
+
+
+@pytest.fixture
+def killed_run(store: Store) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock; when its input ends, it dies in the middle of writing eve's result."""
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED_RUN, str(store.path), result("bob").model_dump_json()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    ) as process:
+        yield process
 
 
 def test_the_newest_result_of_each_student_is_in_force(store: Store) -> None:
@@ -106,41 +120,25 @@ def test_what_became_ungraded_is_graded_again_although_it_once_was_settled(store
     assert store.settled_keys("lab8") == set()
 
 
-def test_a_kill_in_the_middle_of_a_write_leaves_all_or_nothing(store: Store) -> None:
+def test_a_second_run_is_kept_out_until_the_first_dies_and_then_finds_all_or_nothing(
+    store: Store, killed_run: subprocess.Popen[str]
+) -> None:
     store.add(result("ada"), {"a": [picture("samples.png")]}, "k1")
-    killed = child(
-        "import os; from sqlalchemy import event; from sqlalchemy.orm import Session\n"
-        "store = Store(path)\n"
-        "store.add(result('bob'), {}, 'k2')\n"
-        "event.listen(Session, 'after_flush', lambda *_: os._exit(42))\n"
-        "store.add(result('eve'), {'a': [Artifact(name='x', data=bytes(10_000_000))]}, 'k3')\n",
-        store.path,
-    )
-    killed.communicate(timeout=120)
-    assert killed.returncode == 42
-    again = Store(store.path)
-    assert [r.student for r in again.newest("lab8")] == ["ada", "bob"]
-    assert again.settled_keys("lab8") == {"k1", "k2"}
-    with closing(sqlite3.connect(store.path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    again.add(result("eve"), {}, "k3")
-    assert [r.student for r in again.newest("lab8")] == ["ada", "bob", "eve"]
-
-
-def test_a_second_run_is_kept_out_until_the_first_ends_or_dies(store: Store) -> None:
-    other = child(
-        "with Store(path).exclusive():\n    print('held', flush=True)\n    sys.stdin.read()\n    import os; os._exit(1)\n",
-        store.path,
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == "held\n"
+    assert killed_run.stdout is not None
+    assert killed_run.stdout.readline() == "held\n"
     with pytest.raises(StoreError, match="another `grader run` is at work on this course"), store.exclusive():
         pytest.fail("two runs at once")
-    other.communicate(timeout=60)  # ends its input: it dies without releasing anything
-    with store.exclusive():
-        pass
-    with store.exclusive():
-        pass
+    killed_run.communicate(timeout=120)
+    assert killed_run.returncode == 42
+    with closing(sqlite3.connect(store.path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    again = Store(store.path)
+    with again.exclusive():
+        assert [r.student for r in again.newest("lab8")] == ["ada", "bob"]
+        assert again.settled_keys("lab8") == {"k1", "k2"}
+        assert again.artifacts("lab8", "eve") == {}
+        again.add(result("eve"), {}, "k3")
+    assert [r.student for r in again.newest("lab8")] == ["ada", "bob", "eve"]
 
 
 def test_the_lock_is_free_after_an_error(store: Store) -> None:
