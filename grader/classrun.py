@@ -10,6 +10,7 @@ from grader.display import Display, count_line
 from grader.engines import local
 from grader.errors import UsageError
 from grader.intake import Handin, discover
+from grader.measure import expect_measurable
 from grader.models import Status, SubmissionResult
 from grader.notebook import parse
 from grader.pipeline import Graded, Grader
@@ -60,6 +61,8 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
         UngradedError: no sandbox can be had, or the database cannot be written.
     """
     lab = open_lab(folder)
+    for task in lab.spec.task:
+        expect_measurable(task)
     handins = _chosen(lab, selection)
     grader = Grader(
         lab=lab,

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.evaluate import Sample
+from evaluator.evaluate import METRICS, Sample
 from evaluator.measurement import Measurement
 from evaluator.memorisation import flagged
 from evaluator.pack import Pack
 from grader import score
+from grader.errors import SpecError
 from grader.models import CriterionResult, Flag, Metric
 from grader.spec import Task
 
@@ -21,6 +22,19 @@ Images = NDArray[np.uint8]
 def memorised_name(task: Task) -> str:
     """Name of the metric that decides whether a person must look at the images."""
     return f"memorised{task.samples // 1000}k_traintest_pixels"
+
+
+def expect_measurable(task: Task) -> None:
+    """Check that there are all metrics that the task is scored by, and that they take as many images as it asks for.
+
+    Raises:
+        SpecError: not so; lab.toml must be changed.
+    """
+    for name in [c.metric for c in task.metrics] + [memorised_name(task)]:
+        if name not in METRICS:
+            raise SpecError(f"lab.toml: task {task.id}: no metric is called {name!r}; there are {', '.join(METRICS)}")
+        if METRICS[name].n != task.samples:
+            raise SpecError(f"lab.toml: task {task.id}: {name} takes {METRICS[name].n} images, but samples = {task.samples}")
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,14 @@ def test_results_that_cannot_be_written_are_named(folder: Path) -> None:
         grade(folder)
 
 
+def test_a_metric_that_there_is_not_is_refused_before_anything_runs(folder: Path) -> None:
+    spec = folder / "lab.toml"
+    spec.write_text(spec.read_text().replace('metric = "confident2k_indomain"', 'metric = "confidence"'))
+    with pytest.raises(UsageError, match="no metric is called 'confidence'"):
+        grade(folder)
+    assert not (folder / "results").exists()
+
+
 def test_says_what_a_class_lacks(folder: Path, tmp_path: Path) -> None:
     empty = tmp_path / "b" / "lab8"
     init(empty)

@@ -1,16 +1,38 @@
+import re
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from evaluator.evaluate import evaluate
 from evaluator.pack import Pack
-from grader.measure import Scorer, memorised_name
+from grader.errors import SpecError
+from grader.measure import Scorer, expect_measurable, memorised_name
 from grader.models import Metric, Status
 from grader.spec import Task
 
 Images = NDArray[np.uint8]
 RUBRIC = ["fid2k_test_indomain", "confident2k_indomain", "class_kl2k_uniform_indomain", "duplicates2k_pixels"]
 MEMORISED = "memorised2k_traintest_pixels"
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"metric": "fid2k_test"}, "no metric is called 'fid2k_test'; there are fid2k_test_indomain, "),
+        ({"metric": "fid10k_test_indomain"}, "fid10k_test_indomain takes 10000 images, but samples = 2000"),
+        ({"samples": 3000}, "fid2k_test_indomain takes 2000 images, but samples = 3000"),
+    ],
+)
+def test_a_rubric_that_cannot_be_measured_is_refused_before_anything_runs(
+    vanilla: Task, changed: dict[str, object], found: str
+) -> None:
+    expect_measurable(vanilla)
+    first, *rest = vanilla.criterion
+    if "metric" in changed:
+        changed = {"criterion": (first.model_copy(update=changed), *rest)}
+    with pytest.raises(SpecError, match=re.escape(f"lab.toml: task vanilla: {found}")):
+        expect_measurable(vanilla.model_copy(update=changed))
 
 
 @pytest.fixture(scope="module")
