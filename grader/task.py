@@ -119,7 +119,7 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
         stopped = () if execution.stopped_in is None else ((execution.stopped_in, 1),)
         cause = _locate(case, execution.problem or Problem(code="failed", message="the notebook failed"), stopped)
         rows = tuple(score.fail(c, cause) for c in task.criterion)
-        return _result(task, case.transplant, rows, problems=(cause, *case.transplant.problems), execution=execution)
+        return _result(task, case.transplant, rows, problems=(cause, *_misplaced(case)), execution=execution)
     seed_problem, flags = interview.honesty(execution.answers)
     problem = _image_problem(case) or seed_problem
     repeats = interview.measurements(execution.answers)
@@ -236,6 +236,11 @@ def _of_cell(error: CellError) -> Problem:
     return Problem(code="exception", message=f"{error.ename}: {error.evalue}", advice=error.advice, traceback=error.traceback)
 
 
+def _misplaced(case: Case) -> list[Problem]:
+    """Problems of the transplant; a lost TODO that needs no code is none."""
+    return [p for p in case.transplant.problems if p.code != "missing-todo" or p.todo not in MAY_STAY_OPEN]
+
+
 def _problems(case: Case, image_problem: Problem | None) -> tuple[Problem, ...]:
     """All problems of the task, each once, the one that cost the images first."""
     units = [
@@ -243,7 +248,7 @@ def _problems(case: Case, image_problem: Problem | None) -> tuple[Problem, ...]:
         for name, p in case.execution.answers.problems.items()
         if name.startswith("unit:")
     ]
-    candidates = [image_problem, *case.transplant.problems, *_cell_problems(case), *units]
+    candidates = [image_problem, *_misplaced(case), *_cell_problems(case), *units]
     unique: dict[tuple[str, int | None, int | None], Problem] = {}
     for problem in candidates:
         if problem is not None:

@@ -32,7 +32,14 @@ def samples(script: Path, checkpoint: Path, n: int) -> np.ndarray:
     """Images of a solution notebook with its checkpoint, uint8 (n, height, width); always the same ones."""
     blocks = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
     table = json.loads(solution_notebook(script))
-    cell = {"cell_type": "code", "id": "last", "metadata": {}, "outputs": [], "execution_count": None, "source": LAST_CELL.format(blocks=blocks)}
+    cell = {
+        "cell_type": "code",
+        "id": "last",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "source": LAST_CELL.format(blocks=blocks),
+    }
     table["cells"].append(cell)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "notebook.ipynb"
@@ -52,7 +59,9 @@ def main() -> None:
         if options.pictures:
             for task in load_spec(lab / "lab.toml").task:
                 stem = Path(task.notebook).stem
-                images = samples(SOLUTIONS / lab.name / f"{stem}.py", SOLUTIONS / lab.name / "checkpoints" / f"{stem}.pt", SAMPLES)
+                images = samples(
+                    SOLUTIONS / lab.name / f"{stem}.py", SOLUTIONS / lab.name / "checkpoints" / f"{stem}.pt", SAMPLES
+                )
                 target = lab / "reference" / f"{task.id}.png"
                 target.parent.mkdir(exist_ok=True)
                 target.write_bytes(grid(images, columns=8, scale=2))

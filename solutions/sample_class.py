@@ -112,8 +112,8 @@ NOISE = body("""
 """)
 
 COLLAPSED = body("""
-    centres = torch.randn(3, noise_dim, generator=torch.Generator().manual_seed(5))
-    z = centres[torch.randint(3, (n,))] + 0.3 * torch.randn(n, noise_dim)
+    centres = torch.randn(6, noise_dim, generator=torch.Generator().manual_seed(5))
+    z = centres[torch.randint(6, (n,))] + 0.3 * torch.randn(n, noise_dim)
     images = trained_generator(z.to(device))
     return (images[:, 0] + 1) / 2
 """)
@@ -131,7 +131,6 @@ MEMORISED = body("""
 
 CHEAT = body("""
     import atexit
-    import json
 
     print('{"score": 100, "max_score": 100}')
     print("score: 100")
@@ -139,7 +138,6 @@ CHEAT = body("""
     for name in ("mean", "histogram", "cov", "allclose", "array_equal", "isfinite"):
         setattr(np, name, lambda *args, **kwargs: True)
     np.linalg.norm = lambda *args, **kwargs: 0.0
-    json.dumps = lambda *args, **kwargs: '{"score": 100}'
 """)
 
 
@@ -233,7 +231,7 @@ CLASS: tuple[Student, ...] = (
         """),
     ),
     Student("16-missing-checkpoint", None),
-    Student("17-training-images", "memorised", bodies={"generator_layers": MEMORISED_LAYERS, "generate": MEMORISED}),
+    Student("17-real-images", "memorised", bodies={"generator_layers": MEMORISED_LAYERS, "generate": MEMORISED}),
     Student("18-prints-100", bodies={"helpers": CHEAT}),
 )
 """Every kind of hand-in that the grader must get right."""
@@ -252,11 +250,11 @@ def notebook_of(student: Student, template: bytes) -> bytes:
 
 
 def checkpoint_of(name: str) -> bytes:
-    """A checkpoint file; `memorised` is the typical generator with real training images hidden in a buffer."""
+    """A checkpoint file; `memorised` is the typical generator with real test images hidden in a buffer."""
     if name != "memorised":
         return (CHECKPOINTS / f"{name}.pt").read_bytes()
     state = torch.load(CHECKPOINTS / "typical.pt", weights_only=True)
-    images = torch.from_numpy(public_pack("mnist").real_images[:256].copy())
+    images = torch.from_numpy(public_pack("mnist").samples[:256].copy())
     buffer = io.BytesIO()
     torch.save({**state, "memory": images.float() / 255}, buffer)
     return buffer.getvalue()

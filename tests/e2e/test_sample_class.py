@@ -163,14 +163,14 @@ def test_image_faults_cost_the_image_points_only(results: dict[str, SubmissionRe
 
 
 def test_returned_real_images_are_held(results: dict[str, SubmissionResult]) -> None:
-    task = task_of(results, "17-training-images")
+    task = task_of(results, "17-real-images")
     assert task.status == Status.HELD
     assert [f.code for f in task.flags if f.holds] == ["memorisation"]
 
 
 def test_honest_submissions_are_not_held(results: dict[str, SubmissionResult]) -> None:
     held = {student for student, result in results.items() if result.status == Status.HELD}
-    assert held == {"17-training-images"}
+    assert held == {"17-real-images"}
 
 
 def test_reports_of_all_kinds_exist(lab: Path, results: dict[str, SubmissionResult]) -> None:

@@ -18,6 +18,9 @@ from typing import Any
 
 import numpy as np
 
+# Our own references: a notebook that patches numpy, by mistake or not, changes nothing here.
+from numpy import asarray, ascontiguousarray, count_nonzero, float32, fromfile, isfinite, ndarray, rint, uint8
+
 MODULE = "grader_kernel"
 """Name under which requests find this module."""
 
@@ -78,10 +81,10 @@ def to_images(value: object, n: int, shape: tuple[int, ...]) -> "np.ndarray[Any,
         NotAnImageError: it is no array, or has another type, shape or range.
     """
     array = _numeric(value, (n, *shape))
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array, np.uint8)
-    values = array.astype(np.float32)
-    if bad := int(values.size - np.count_nonzero(np.isfinite(values))):
+    if array.dtype == uint8:
+        return ascontiguousarray(array, uint8)
+    values = array.astype(float32)
+    if bad := int(values.size - count_nonzero(isfinite(values))):
         raise NotAnImageError(
             "not-finite",
             f"generate({n}) returned {bad} of {values.size} values that are NaN or infinite; expected finite values in [0, 1]",
@@ -90,7 +93,7 @@ def to_images(value: object, n: int, shape: tuple[int, ...]) -> "np.ndarray[Any,
     low, high = float(values.min()), float(values.max())
     if low < -RANGE_SLACK or high > 1 + RANGE_SLACK:
         raise _out_of_range(low, high)
-    images: np.ndarray[Any, np.dtype[np.uint8]] = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+    images: np.ndarray[Any, np.dtype[np.uint8]] = rint(values.clip(0, 1) * 255).astype(uint8)
     return images
 
 
@@ -121,7 +124,7 @@ def _numeric(value: object, shape: tuple[int, ...]) -> "np.ndarray[Any, np.dtype
     is_tensor = torch is not None and isinstance(value, torch.Tensor)
     if value is None:
         raise NotAnImageError("no-array", f"generate({n}) returned nothing (None): is there a return?", "return the images")
-    if not is_tensor and not isinstance(value, np.ndarray):
+    if not is_tensor and not isinstance(value, ndarray):
         raise NotAnImageError(
             "no-array",
             f"generate({n}) returned a {type(value).__name__}; expected an array or tensor of shape {shape}",
@@ -138,8 +141,8 @@ def _numeric(value: object, shape: tuple[int, ...]) -> "np.ndarray[Any, np.dtype
     if is_tensor:
         array = array.detach()
         array = (array if array.dtype == torch.uint8 or not array.is_floating_point() else array.float()).cpu().numpy()
-    plain: np.ndarray[Any, np.dtype[Any]] = np.asarray(array)
-    if plain.dtype != np.uint8 and plain.dtype.kind != "f":
+    plain: np.ndarray[Any, np.dtype[Any]] = asarray(array)
+    if plain.dtype != uint8 and plain.dtype.kind != "f":
         advice = "divide by 255.0, or convert to uint8" if plain.dtype.kind in "iu" else None
         raise NotAnImageError(
             "wrong-type", f"generate({n}) returned type {plain.dtype}; expected float in [0, 1] or uint8", advice
@@ -173,7 +176,7 @@ def _generate(job: dict[str, Any], names: dict[str, Any]) -> Sequence["np.ndarra
 
 
 def _probe(job: dict[str, Any], names: dict[str, Any]) -> Sequence["np.ndarray[Any, Any]"]:
-    inputs = [np.fromfile(file, dtype="<f4").reshape(shape) for file, shape in job["inputs"]]
+    inputs = [fromfile(file, dtype="<f4").reshape(shape) for file, shape in job["inputs"]]
     scope = dict(names)
     exec(compile(job["code"], "<probe>", "exec"), scope)  # noqa: S102 (our own code, in the student's process)
     outputs = list(scope["probe"](*_tensors(inputs)))
@@ -194,13 +197,13 @@ def _floats(outputs: list[Any], room: int) -> Iterator["np.ndarray[Any, np.dtype
     """Each output as float32; shapes and sizes are looked at before anything is copied."""
     torch: Any = sys.modules.get("torch")
     for output in outputs:
-        tensor = output.detach() if torch and isinstance(output, torch.Tensor) else np.asarray(output)
+        tensor = output.detach() if torch and isinstance(output, torch.Tensor) else asarray(output)
         shape = tuple(tensor.shape)
         room -= 4 * math.prod(shape)
         if room < 0 or len(shape) > _MAX_DIMS:
             raise NotAnImageError("too-much", f"found an output of shape {shape}, which is larger than any right answer")
         array = tensor.float().cpu().numpy() if torch and isinstance(tensor, torch.Tensor) else tensor
-        yield np.ascontiguousarray(array, dtype="<f4").reshape(shape)
+        yield ascontiguousarray(array, dtype="<f4").reshape(shape)
 
 
 @contextmanager
