@@ -77,13 +77,13 @@ def data_sha256(data: Path) -> str:
     return digest.hexdigest()
 
 
-def write_card(target: Path, *, device: str, epochs: int, seconds: float, data: Path) -> None:
+def write_card(target: Path, *, device: str, epochs: int, steps: int, seconds: float, data: Path) -> None:
     """Write the model card's [training] table; [metrics] is added by the script that measures them."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=SOLUTIONS, capture_output=True, text=True).stdout.strip()
     name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU cores"
     target.write_text(
         "[training]\n"
-        f'device = "{name}"\nepochs = {epochs}\nseconds = {seconds:.0f}\n'
+        f'device = "{name}"\nepochs = {epochs}\nsteps = {steps}\nseconds = {seconds:.0f}\n'
         f'data_sha256 = "{data_sha256(data)}"\ncommit = "{commit}"\ntorch = "{torch.__version__}"\n'
     )
 
@@ -100,7 +100,12 @@ def main() -> None:
     store_half(options.out / "checkpoints" / "handin.pt", options.out / f"{script.stem}.pt")
     resume = torch.load(options.out / "checkpoints" / "resume.pt", map_location="cpu", weights_only=True)
     write_card(
-        options.out / f"{script.stem}.toml", device=options.device, epochs=resume["epoch"], seconds=seconds, data=options.data
+        options.out / f"{script.stem}.toml",
+        device=options.device,
+        epochs=resume["epoch"],
+        steps=int(resume["optimizer_g"]["state"][0]["step"]),
+        seconds=seconds,
+        data=options.data,
     )
 
 
