@@ -212,8 +212,9 @@ def test_an_exception_in_a_todo_is_shown_with_cell_and_line(good: Case, scorer: 
 
 def test_a_problem_is_blamed_on_the_todo_around_given_code(good: Case, scorer: Scorer) -> None:
     """The innermost place that is the student's, not given code that was called from it."""
-    case = failed_images(good, Problem(code="exception", message="x"), places={"one": ((2, 2), (1, 1))})
-    assert judge(case, scorer).problems[0].todo == "generate"
+    for places, todo in ((((2, 2), (1, 1)), "generate"), (((2, 2), (1, 2), (1, 1)), "generator_layers")):
+        case = failed_images(good, Problem(code="exception", message="x"), places={"one": places})
+        assert judge(case, scorer).problems[0].todo == todo
 
 
 def test_with_random_weights_generate_may_fail(honest: Case, scorer: Scorer) -> None:
