@@ -56,7 +56,8 @@ class Grader:
             self.device,
             handin.student,
             handin.attempt,
-            handin.sha256(),
+            self.sandbox.level,
+            _content(handin),
             *(_file_sha256(self.lab.template(task.notebook)) for task in self.spec.task),
             *(self.packs[task.dataset].sha256 for task in self.spec.task),
         ]
@@ -125,6 +126,14 @@ class Grader:
             for task, grading in zip(self.spec.task, gradings, strict=True)
         }
         return Graded(result, artifacts, key)
+
+
+def _content(handin: Handin) -> str:
+    """Hash of what was handed in; what cannot be read has none, and grading it will say why."""
+    try:
+        return handin.sha256()
+    except GraderError as error:
+        return f"unreadable: {error}"
 
 
 def _file_sha256(path: Path) -> str:

@@ -14,7 +14,7 @@ from grader.errors import GraderError, StudentError, UngradedError
 from grader.execute import CellError, Execution, Job, checkpoint_path, execute
 from grader.intake import Submission
 from grader.measure import Scorer
-from grader.models import CellOutput, CriterionResult, Flag, Problem, Provenance, Status, TaskResult
+from grader.models import CellOutput, CriterionResult, Flag, Level, Problem, Provenance, Status, TaskResult
 from grader.notebook import Notebook, parse
 from grader.sandbox import Sandbox
 from grader.spec import ManualCriterion, Task, UnitCriterion
@@ -83,7 +83,7 @@ def grade_task(setting: Setting, submission: Submission) -> TaskGrading:
     if (problem := _untouched(moved)) is not None:
         rows = tuple(score.fail(c, problem) for c in setting.task.criterion)
         return replace(origin, result=_result(setting.task, moved, rows, problems=(problem,)))
-    checkpoint, missing, withheld = _checkpoint(submission, setting.task)
+    checkpoint, missing, withheld = _checkpoint(submission, setting)
     scorer = Scorer(setting.task, setting.pack)
     interviewer = interview.Interview(
         task=setting.task,
@@ -172,10 +172,11 @@ def _untouched(moved: Transplant) -> Problem | None:
     )
 
 
-def _checkpoint(submission: Submission, task: Task) -> tuple[Path | None, Problem | None, str | None]:
+def _checkpoint(submission: Submission, setting: Setting) -> tuple[Path | None, Problem | None, str | None]:
     """(file, the student's problem, our problem)"""
     try:
-        return links.checkpoint(submission, task), None, None
+        trust = setting.sandbox.level == Level.NONE
+        return links.checkpoint(submission, setting.task, trust=trust), None, None
     except StudentError as error:
         return None, Problem(code="missing-checkpoint", message=str(error)), None
     except UngradedError as error:
