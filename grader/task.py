@@ -192,7 +192,7 @@ def _image_problem(case: Case) -> Problem | None:
     if name is None:
         return None
     own = _locate(case, answers.problems[name], case.execution.places.get(name, ()))
-    if own.todo is not None and own.code != "name-error":
+    if own.todo is not None and "NameError" not in own.message:
         return own
     first = next(iter(_cell_problems(case)), None)
     return first or own

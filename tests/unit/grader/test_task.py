@@ -240,6 +240,12 @@ def test_a_cell_that_failed_explains_why_generate_is_missing(good: Case, scorer:
     assert rows(result, "metric")[0].message == first.message
 
 
+def test_a_cell_that_failed_explains_a_name_that_generate_misses(good: Case, scorer: Scorer) -> None:
+    late = Problem(code="exception", message="generate(1) raised NameError: name 'trained_generator' is not defined")
+    case = failed_images(good, late, places={"one": ((2, 2),)}, errors=(cell_error(ename="RuntimeError"),))
+    assert judge(case, scorer).problems[0].message == "RuntimeError: no such thing"
+
+
 def test_an_error_in_an_optional_cell_costs_nothing(honest: Case, scorer: Scorer) -> None:
     result = judge(with_answers(honest, honest.execution.answers, errors=(cell_error(optional=True),)), scorer)
     assert (result.status, result.problems) == (Status.GRADED, ())
