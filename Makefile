@@ -14,7 +14,8 @@ help:  ## show this list
 
 .tools/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Try make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv .tools || { echo "Python's venv module is missing: apt-get install python3-venv"; rm -rf .tools; exit 1; }
+	@$(PYTHON) -m venv .tools 2>/dev/null || { rm -rf .tools; test "$$(id -u)" = 0 && apt-get -qq install --yes python3-venv && $(PYTHON) -m venv .tools; } \
+		|| { echo "Python's venv module is missing: as root, apt-get install python3-venv, then again"; rm -rf .tools; exit 1; }
 	@.tools/bin/python -m pip install --quiet uv
 
 $(BIN)/grader: requirements.lock pyproject.toml $(filter .tools/bin/uv,$(UV))
