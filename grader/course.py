@@ -16,6 +16,8 @@ from grader.errors import CourseError
 from grader.spec import LabSpec, load_spec
 
 COURSE_FILE = "course.toml"
+KEPT_SECRET = f"{COURSE_FILE}\npacks/\ngrades.*\n"
+"""The course's .gitignore: the secret, the packs made from secret seeds, and the grades stay out of a repository."""
 CHECKOUT = Path(__file__).resolve().parent.parent
 """Folder of the repository when the grader runs from a checkout; labs/ and datasets/ are only there."""
 

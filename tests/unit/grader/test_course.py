@@ -1,5 +1,6 @@
 import re
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,15 @@ def test_settings_of_the_lab_folder_come_before_those_above(tmp_path: Path) -> N
     init(tmp_path / "lab8")
     write(tmp_path, f'[course]\nsecret = "{SECRET}"\n')
     assert open_lab(tmp_path / "lab8").course.root == tmp_path / "lab8"
+
+
+def test_secret_packs_and_grades_stay_out_of_a_repository(tmp_path: Path) -> None:
+    """As git itself sees it: of a new course only its .gitignore would be added."""
+    init(tmp_path / "cs763")
+    (tmp_path / "cs763" / "packs").mkdir()
+    for name in ("packs/pack.toml", "grades.db", "grades.db-wal"):
+        (tmp_path / "cs763" / name).touch()
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    command = ["git", "-C", str(tmp_path), "ls-files", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert listed == ["cs763/.gitignore"]
