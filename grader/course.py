@@ -120,6 +120,7 @@ def _write_settings(path: Path, title: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+    (path.parent / ".gitignore").write_text(KEPT_SECRET)
 
 
 def _toml_string(text: str) -> str:
