@@ -9,6 +9,7 @@ first epoch, after 100 and 300 steps.
 """
 
 import argparse
+import base64
 import io
 import json
 import shutil
@@ -27,6 +28,7 @@ from grader.release import fill, solution_notebook, template_notebook
 HERE = Path(__file__).parent
 SCRIPT = HERE / "lab8" / "lab8_vanilla.py"
 CHECKPOINTS = HERE / "lab8" / "checkpoints"
+CURVES = CHECKPOINTS / "lab8_vanilla.curves.png"
 NOTEBOOK = "lab8_vanilla.ipynb"
 
 
@@ -245,8 +247,18 @@ def notebook_of(student: Student, template: bytes) -> bytes:
     if student.name == "07-untouched":
         return template
     if student.solution:
-        return solution_notebook(SCRIPT)
+        return _with_curves(solution_notebook(SCRIPT))
     return student.edit(fill(template, {**STUDENT, **student.bodies}).decode()).encode()
+
+
+def _with_curves(notebook: bytes) -> bytes:
+    """The notebook with the picture that its curves cell drew when the reference model was trained."""
+    table = json.loads(notebook)
+    picture = {"image/png": base64.b64encode(CURVES.read_bytes()).decode()}
+    for cell in table["cells"]:
+        if 'plt.title("training curves")' in "".join(cell["source"]):
+            cell["outputs"] = [{"output_type": "display_data", "data": picture, "metadata": {}}]
+    return json.dumps(table).encode()
 
 
 def checkpoint_of(name: str) -> bytes:

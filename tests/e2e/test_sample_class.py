@@ -1,5 +1,6 @@
 """The sample class, graded by the command that instructors use: what each submission must get."""
 
+import base64
 import csv
 import json
 import os
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sample_class import CLASS, make_class
+from sample_class import CLASS, CURVES, make_class
 
 from grader.models import Status, SubmissionResult, TaskResult
 
@@ -182,6 +183,12 @@ def test_reports_of_all_kinds_exist(lab: Path, results: dict[str, SubmissionResu
         folder = lab / "results" / student
         assert "<html" in (folder / "report.html").read_text()
         assert json.loads((folder / "results.json").read_text())["tests"]
+
+
+def test_report_shows_the_students_own_curves_as_not_verified(lab: Path, results: dict[str, SubmissionResult]) -> None:
+    page = (lab / "results" / "01-reference" / "report.html").read_text()
+    assert base64.b64encode(CURVES.read_bytes()).decode() in page
+    assert "not verified" in page
 
 
 def test_second_run_repeats_nothing(lab: Path, results: dict[str, SubmissionResult]) -> None:
