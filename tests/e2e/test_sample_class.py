@@ -15,6 +15,7 @@ import pytest
 from sample_class import CLASS, CURVES, make_class
 
 from grader.models import Status, SubmissionResult, TaskResult
+from grader.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -48,8 +49,10 @@ def finished(lab: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def results(lab: Path, finished: subprocess.CompletedProcess[str]) -> dict[str, SubmissionResult]:
     assert finished.returncode == 0, finished.stderr + finished.stdout
-    reports = {path.parent.name: path.read_text() for path in (lab / "results").glob("*/report.json")}
-    return {student: SubmissionResult.model_validate_json(text) for student, text in reports.items()}
+    store = Store(lab / "grades.db")  # report.json is for students: it says less of flags
+    found = {result.student: result for result in store.newest("lab8")}
+    store.close()
+    return found
 
 
 def task_of(results: dict[str, SubmissionResult], student: str) -> TaskResult:
@@ -121,21 +124,22 @@ def test_tricks_and_accidents_change_no_grade(results: dict[str, SubmissionResul
 def test_edits_outside_todos_are_reported(results: dict[str, SubmissionResult]) -> None:
     kinds = {edit.kind for edit in task_of(results, "08-edits-outside").edits}
     assert {"changed", "added"} <= kinds
-    assert {edit.kind for edit in task_of(results, "09-markers-deleted").edits} == {"marker"}
+    kinds = {edit.kind for edit in task_of(results, "09-markers-deleted").edits}
+    assert "marker" in kinds and "changed" not in kinds
 
 
 @pytest.mark.parametrize(
     ("student", "source", "words"),
     [
         ("10-exception", 'return images["digits"]', "IndexError"),
-        ("15-hard-cuda", "z = torch.randn(n, noise_dim).cuda()", "cuda"),
+        ("15-hard-cuda", "z = torch.randn(n, noise_dim).cuda()", ".to(device)"),
     ],
 )
 def test_exceptions_name_cell_and_line(results: dict[str, SubmissionResult], student: str, source: str, words: str) -> None:
     task = task_of(results, student)
     problem = task.problems[0]
     assert task.status == Status.FAILED
-    assert words.lower() in problem.message.lower()
+    assert words in f"{problem.message} {problem.advice}"
     assert problem.todo == "generate"
     assert problem.cell and problem.line and problem.source and problem.source.strip() == source
 
