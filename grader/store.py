@@ -69,6 +69,7 @@ class Store:
         self._engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _set_pragmas)
         with self._translated():
+            path.touch(mode=0o600)  # grades are for those who run the course; what exists keeps its mode
             Base.metadata.create_all(self._engine)
 
     @contextmanager
@@ -104,6 +105,7 @@ class Store:
         target = self.path.with_suffix(".backup")
         part = target.with_suffix(".part")
         with self._translated():
+            part.touch(mode=0o600)
             source, copy = sqlite3.connect(self.path), sqlite3.connect(part)
             try:
                 source.backup(copy)

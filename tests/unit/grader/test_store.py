@@ -203,3 +203,10 @@ def test_a_result_of_another_version_is_named(store: Store) -> None:
         connection.commit()
     with pytest.raises(StoreError, match=r"ada.*another version.*--force"):
         store.newest("lab8")
+
+
+def test_grades_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "grades.db")
+    backup = store.back_up()
+    store.close()
+    assert [path.stat().st_mode & 0o077 for path in (tmp_path / "grades.db", backup)] == [0, 0]
