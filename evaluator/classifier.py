@@ -98,7 +98,7 @@ def extract(classifier: Classifier, images: Bytes) -> Extraction:
         for start in range(0, len(images), BATCH):
             chunk = images[start : start + BATCH]
             batch = torch.zeros(BATCH, 1, 28, 28)
-            batch[: len(chunk), 0] = torch.from_numpy(np.ascontiguousarray(chunk)).float() / 255
+            batch[: len(chunk), 0] = torch.from_numpy(np.array(chunk)).float() / 255  # a copy: the data set may be read-only
             features[start : start + len(chunk)] = classifier.features(batch)[: len(chunk)].numpy()
     scores = np.maximum(features, 0) @ weights.T + bias
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
