@@ -161,6 +161,10 @@ class TaskResult(Model):
     outputs: tuple[CellOutput, ...] = ()
     class_shares: tuple[float, ...] = Field((), description="share of the samples that the classifier puts in each class")
     class_names: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = Field(
+        (), description="conditional tasks: images asked for as the row's class that the classifier puts in the column's"
+    )
+    class_fids: tuple[float, ...] = Field((), description="conditional tasks: FID of each class's images against real ones of the class")
     advice: tuple[str, ...] = Field((), description="remarks worth no points, such as the outcome of the training smoke run")
     usage: Usage | None = None
     provenance: Provenance | None = None

@@ -113,6 +113,7 @@ class Task(Table):
     samples: Count = 2000
     shape: tuple[Count, ...] = Field(description="shape of one generated image, such as [28, 28]")
     classes: tuple[str, ...] = Field((), description="names of the classifier's classes, in order")
+    conditional: bool = Field(False, description="generate(n, c) with c the number of a class, in place of generate(n)")
     limits: Limits = Limits()
     criterion: tuple[Criterion, ...] = Field(min_length=1)
     manual: tuple[ManualCriterion, ...] = ()
@@ -135,6 +136,8 @@ class Task(Table):
         names = [c.name for c in (*self.criterion, *self.manual)]
         if doubled := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"task {self.id}: criterion {doubled[0]} stands there twice")
+        if self.conditional and not self.classes:
+            raise ValueError(f"task {self.id}: conditional = true needs the names of the classes: classes = [...]")
         for criterion in self.metrics:
             if criterion.needs and criterion.needs not in {c.metric for c in self.metrics}:
                 raise ValueError(f"task {self.id}: {criterion.metric} needs {criterion.needs}, which is no metric criterion")
