@@ -164,23 +164,60 @@ class TaskResult(Model):
     confusion: tuple[tuple[int, ...], ...] = Field(
         (), description="conditional tasks: images asked for as the row's class that the classifier puts in the column's"
     )
-    class_fids: tuple[float, ...] = Field((), description="conditional tasks: FID of each class's images against real ones of the class")
+    class_fids: tuple[float, ...] = Field(
+        (), description="conditional tasks: FID of each class's images against real ones of the class"
+    )
     advice: tuple[str, ...] = Field((), description="remarks worth no points, such as the outcome of the training smoke run")
     usage: Usage | None = None
     provenance: Provenance | None = None
 
 
+class Essay(Model):
+    """A text that was handed in as a file, to be graded by hand."""
+
+    question: str = Field(description="name of its row in `SubmissionResult.manual`")
+    file: str = Field(description="its name in the hand-in")
+    text: str = Field("", description="contents of a .md or .txt file, capped, as they are: escape them; empty for a PDF")
+    artifact: str | None = Field(
+        None, description='a PDF: name of its artifact, kept under the task `""` and written beside report.html; never parsed'
+    )
+
+
+class Lateness(Model):
+    """When a hand-in came, when it was due, and what being late costs."""
+
+    submitted: datetime = Field(description="in the course's timezone")
+    source: Literal["export", "submitted_at", "folder", "file"] = Field(
+        description="where `submitted` is from: the export's record, the file submitted_at, the attempt folder's name, the newest file"
+    )
+    due: datetime = Field(description="in the course's timezone")
+    grace_used: bool = Field(False, description="after `due`, and not late, since within the grace period")
+    days: int = Field(0, description="days late, each begun day counts whole")
+    late_days: int = Field(0, description="of these, days that the course allows for nothing")
+    fraction: float = Field(0, description="share of every score that the other days cost, 0 to 1")
+
+
 class SubmissionResult(Model):
-    """All tasks of one student's submission."""
+    """All tasks of one student's, or one group's, submission."""
 
     lab: str
     lab_title: str
-    student: str
+    student: str = Field(description="id of the student or group; in the reports of a group, of the member")
+    group: tuple[str, ...] = Field((), description="a group's hand-in: ids of all members, who get this result each")
+    group_name: str = Field("", description="id of the group")
     attempt: str
     status: Status
-    score: float | None
+    score: float | None = Field(description="automatic points before any penalty; None where ungraded")
+    penalty: float = Field(
+        0, description="points that being late takes off `score`; also `lateness.fraction` of points given by hand"
+    )
+    lateness: Lateness | None = Field(None, description="None where the lab has no due date")
     max_score: float
-    manual_points: float = Field(0, description="points that a person still has to give")
+    manual_points: float = Field(0, description="points that a person still has to give, in tasks and in `manual`")
+    manual: tuple[CriterionResult, ...] = Field(
+        (), description="rows of the lab as a whole that a person grades, such as the essay"
+    )
+    essays: tuple[Essay, ...] = Field((), description="what was handed in for them; nothing for a row whose message says so")
     tasks: tuple[TaskResult, ...]
     warnings: tuple[str, ...] = ()
     graded_at: datetime
