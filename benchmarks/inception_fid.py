@@ -115,7 +115,7 @@ def _only(names: list[str], path: Path) -> str:
 
 def reference_features(data: Path, cache: Path, run: Network) -> NDArray[np.float64]:
     """Features of MNIST's test images, worked out once; the file's name holds the data's sha256."""
-    file = cache / f"mnist-test-{mnist.SHA256['x_test'][:16]}-inception.npy"
+    file = cache / f"mnist-test-{mnist.MNIST.sha256['x_test'][:16]}-inception.npy"
     if file.exists():
         features: NDArray[np.float64] = np.load(file, allow_pickle=False).astype(np.float64)
         return features

@@ -21,7 +21,7 @@ from datasets.errors import CannotWriteError, SourceError
 Report = Callable[[str, int, int], None]
 """Called with what is being fetched, bytes so far, and bytes in all (0: not known)."""
 
-CONNECT_TIMEOUT_S = 8.0
+CONNECT_TIMEOUT_S = 8
 _CHUNK = 1 << 18
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 

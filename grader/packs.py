@@ -1,5 +1,6 @@
 """Which pack scores a data set, and where its raw data are: the grader's side of evaluator.pack and of the data sets."""
 
+import importlib
 import os
 import secrets
 from pathlib import Path
@@ -13,7 +14,7 @@ from evaluator.pack import Pack, public_pack
 from grader.course import Course
 from grader.errors import CourseError, UsageError
 
-DATASETS = ("mnist",)
+DATASETS = ("mnist", "fashion_mnist")
 """Data sets that packs can be built for."""
 
 
@@ -27,10 +28,9 @@ def _module(dataset: str) -> ModuleType:
     """The module of a data set; data sets come with the repository, not with the installed package."""
     _expect_known(dataset)
     try:
-        import datasets.mnist as module
+        return importlib.import_module(f"datasets.{dataset}")
     except ImportError as error:
         raise UsageError("raw data sets need a checkout of the repository: run this command inside it") from error
-    return module
 
 
 def _expect_known(dataset: str) -> None:
@@ -45,9 +45,11 @@ def _load(dataset: str, data: Path | None) -> Any:
         UsageError: they are missing or damaged, or the data sets are not installed.
     """
     module = _module(dataset)
+    from datasets.errors import DatasetError
+
     try:
         return module.load(data or data_folder())
-    except module.DatasetError as error:
+    except DatasetError as error:
         raise UsageError(str(error)) from error
 
 
@@ -58,10 +60,12 @@ def get_data(dataset: str, to: Path | None) -> Path:
         UsageError: unknown, cannot be fetched or written; the message says which and what to do.
     """
     module = _module(dataset)
+    from datasets.errors import DatasetError
+
     root = to or data_folder()
     try:
         module.get(root)
-    except module.DatasetError as error:
+    except DatasetError as error:
         raise UsageError(str(error)) from error
     return root
 

@@ -36,13 +36,14 @@ def test_a_data_set_that_there_is_not_is_named(course: Course, tmp_path: Path) -
         lambda: packs.build("mnst", tmp_path / "pack", tmp_path, seed=1, public=True),
         lambda: packs.build_private(course, "mnst", tmp_path),
     ):
-        with pytest.raises(UsageError, match="no data set is called 'mnst'; there are: mnist"):
+        with pytest.raises(UsageError, match="no data set is called 'mnst'; there are: mnist, fashion_mnist"):
             call()
 
 
-def test_building_a_pack_without_raw_data_says_how_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist: run grader data get mnist") as caught:
-        packs.build("mnist", tmp_path / "pack", tmp_path / "data", seed=1, public=True)
+@pytest.mark.parametrize("dataset", packs.DATASETS)
+def test_building_a_pack_without_raw_data_says_how_to_get_them(dataset: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"does not exist: run grader data get {dataset}$") as caught:
+        packs.build(dataset, tmp_path / "pack", tmp_path / "data", seed=1, public=True)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "pack").exists()
 
