@@ -6,10 +6,11 @@ from pathlib import Path
 
 from grader import packs
 from grader.course import LabFolder, open_lab
+from grader.discovery import discover
 from grader.display import Display, count_line
 from grader.engines import local
 from grader.errors import UsageError
-from grader.intake import Handin, discover
+from grader.intake import Handin
 from grader.measure import expect_measurable
 from grader.models import Status, SubmissionResult
 from grader.notebook import parse

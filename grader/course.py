@@ -9,10 +9,13 @@ import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grader.errors import CourseError
+from grader.lateness import Deadline
 from grader.spec import LabSpec, load_spec
 
 COURSE_FILE = "course.toml"
@@ -28,7 +31,31 @@ class CourseSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: str = ""
     timezone: str = "UTC"
+    attempts: Literal["last", "last_on_time"] = Field("last", description="which of several attempts counts")
     secret: str = Field(min_length=32, description="hex; seeds of all challenges derive from it: never publish it")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:  # unknown, no plain path, a folder of the database
+            raise ValueError(
+                f"{name!r} is no timezone that is known here; expected a name of the IANA database, such as Asia/Kolkata or UTC"
+            ) from error
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+class CourseFile(BaseModel):
+    """A whole course.toml: [course], and a [lab.<id>] for each lab with a due date."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    course: CourseSettings
+    lab: dict[str, Deadline] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,7 +63,15 @@ class Course:
     """A course folder with its settings."""
 
     root: Path
-    settings: CourseSettings
+    file: CourseFile
+
+    @property
+    def settings(self) -> CourseSettings:
+        return self.file.course
+
+    def deadline(self, lab: str) -> Deadline:
+        """When a lab is due and what being late costs; without a due date where course.toml says nothing."""
+        return self.file.lab.get(lab, Deadline())
 
     @property
     def database(self) -> Path:
@@ -147,18 +182,19 @@ def load_course(root: Path) -> Course:
     path = root / COURSE_FILE
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        settings = CourseSettings.model_validate(table.get("course", {}))
-        bytes.fromhex(settings.secret)
+        file = CourseFile.model_validate({"course": {}, **table})
+        bytes.fromhex(file.course.secret)
     except OSError as error:
         raise CourseError(f"{path} cannot be read ({error.strerror}); `grader init {root}` makes one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CourseError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise CourseError(f"{path}: course.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise CourseError(f"{path}: {'.'.join(map(str, first['loc']))}: {reason}") from error
     except ValueError as error:
         raise CourseError(f"{path}: course.secret is not hexadecimal; `openssl rand -hex 32` makes one") from error
-    return Course(root, settings)
+    return Course(root, file)
 
 
 def open_lab(path: Path) -> LabFolder:

@@ -1,21 +1,21 @@
-"""Find hand-ins, and copy out of each what the lab asks for."""
+"""Copy out of a hand-in what the lab asks for."""
 
 import fnmatch
 import hashlib
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from grader.errors import IntakeError, UngradedError, UsageError
+from grader.errors import IntakeError, UngradedError
 from grader.link_list import inside, parse_links
-from grader.models import Problem
+from grader.models import Lateness, Problem
 from grader.notebook import MAX_BYTES as MAX_NOTEBOOK
 from grader.spec import LabSpec
-from grader.untrusted import Files, is_clutter, open_files
+from grader.untrusted import Files, open_files, open_part
 
 LINKS = "checkpoint_links.txt"
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
@@ -25,14 +25,15 @@ MAX_OTHER = 50 * 2**20
 MAX_FILES = 32
 MAX_HASHED = 2**30
 
-_LINKS_LIKE = re.compile(r"(?i)checkpoint[ _-]?links?(\.txt)*")
+LINKS_LIKE = re.compile(r"(?i)checkpoint[ _-]?links?(\.txt)*")
+"""Names that are plainly meant to be LINKS."""
 
 
 @dataclass(frozen=True)
 class Handin:
-    """What a student handed in last: a folder or a zip archive.
+    """What a student or group handed in: a folder, a zip archive, or a part of an export.
 
-    student: fit as a folder's name; name: as found; attempts: all of them, oldest first, `attempt` the last.
+    student: fit as a folder's name; name: as found; attempts: all of them, oldest first; attempt: the one that this is.
     """
 
     student: str
@@ -40,6 +41,23 @@ class Handin:
     attempt: str
     path: Path
     attempts: tuple[str, ...]
+    part: tuple[tuple[str, str], ...] | None = None
+    """of an export: pairs of a name in the hand-in and the name in the export"""
+    members: tuple[str, ...] = ()
+    """of a group: ids of the students in it"""
+    lateness: Lateness | None = None
+    remarks: tuple[str, ...] = ()
+    """what the student should know of how the hand-in was found"""
+
+    @contextmanager
+    def open(self) -> Iterator[Files]:
+        """The files of the hand-in.
+
+        Raises:
+            IntakeError, UngradedError: as `open_files`.
+        """
+        with open_files(self.path) if self.part is None else open_part(self.path, dict(self.part)) as files:
+            yield files
 
     def sha256(self) -> str:
         """Hash over the names and contents of all files, to see whether anything changed; bad content is hashed as such.
@@ -49,7 +67,7 @@ class Handin:
         """
         digest = hashlib.sha256()
         try:
-            with open_files(self.path) as files:
+            with self.open() as files:
                 for name in files.names():
                     digest.update(f"\0{name}\0".encode())
                     try:
@@ -91,31 +109,6 @@ class Submission:
         return found
 
 
-def discover(folder: Path) -> tuple[Handin, ...]:
-    """The latest hand-in of each student, in natural order of their names.
-
-    Understood are a lab folder (`submissions/<student>/<attempt>/`), a folder of students, `<student>.zip`, attempts as
-    archives, files without an attempt folder, and the hand-in of a single student. The last attempt in natural order counts.
-
-    Raises:
-        UsageError: there is no such folder, or two hand-ins belong to one student.
-    """
-    if not folder.exists():
-        raise UsageError(f"{folder} does not exist; expected a lab folder, a folder of submissions, or one submission")
-    if folder.is_file():
-        if folder.suffix.lower() != ".zip":
-            raise UsageError(f"{folder} is a single file; expected a folder or a .zip archive")
-        return (_handin(folder, Counter()),)
-    root = folder / "submissions" if (folder / "submissions").is_dir() else folder
-    if root == folder and _holds_files(folder) and not (folder / "lab.toml").exists():
-        return (_handin(folder.resolve(), Counter()),)
-    students = [entry for entry in _entries(root) if _may_be_handin(entry)]
-    if doubled := [name for name, count in Counter(map(_student_name, students)).items() if count > 1]:
-        raise UsageError(f"{root} holds both a folder and an archive of {doubled[0]}; keep one of them")
-    ids = Counter(student_id(_student_name(entry)).casefold() for entry in students)
-    return tuple(_handin(entry, ids) for entry in students)
-
-
 def take(handin: Handin, into: Path, spec: LabSpec) -> Submission:
     """Copy what the lab asks for to the folder `into`, which is new or empty.
 
@@ -126,7 +119,7 @@ def take(handin: Handin, into: Path, spec: LabSpec) -> Submission:
         IntakeError: nothing can be taken: a bad archive, a link instead of a folder.
         UngradedError: the files cannot be read or written for a reason that is not the student's.
     """
-    with open_files(handin.path) as files:
+    with handin.open() as files:
         base = _base(files.names())
         names = [name.removeprefix(base) for name in files.names() if name.startswith(base)]
         copier = _Copier(files, base, _made(into))
@@ -155,12 +148,6 @@ def student_id(name: str) -> str:
     while len(text.encode()) > 100:
         text = text[:-1]
     return text or "student"
-
-
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key by which attempt 10 comes after attempt 9."""
-    parts = re.split(r"([0-9]+)", name.casefold())
-    return tuple((1, int(part), "") if part.isascii() and part.isdigit() else (0, 0, part) for part in parts)
 
 
 class _Copier:
@@ -222,43 +209,6 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        found = [entry for entry in folder.iterdir() if not is_clutter(entry.name)]
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be read ({error.strerror}); check its permissions") from error
-    return sorted(found, key=lambda entry: natural(entry.name))
-
-
-def _may_be_handin(entry: Path) -> bool:
-    return entry.is_dir() or entry.is_symlink() or entry.suffix.lower() == ".zip"
-
-
-def _holds_files(folder: Path) -> bool:
-    """Whether a folder is a hand-in itself: a notebook, a checkpoint or a list of links lies in it."""
-    names = [entry.name.lower() for entry in _entries(folder) if not entry.is_dir()]
-    return any(name.endswith((".ipynb", *CHECKPOINTS)) or _LINKS_LIKE.fullmatch(name) for name in names)
-
-
-def _student_name(entry: Path) -> str:
-    return entry.stem if entry.suffix.lower() == ".zip" and not entry.is_dir() else entry.name
-
-
-def _handin(entry: Path, ids: Mapping[str, int]) -> Handin:
-    """The latest attempt of a student."""
-    name = _student_name(entry)
-    student = student_id(name)
-    if ids.get(student.casefold(), 1) > 1:  # two names that become one
-        student += "-" + hashlib.sha256(name.encode(errors="replace")).hexdigest()[:6]
-    attempts: Sequence[Path] = ()
-    if entry.is_dir() and not entry.is_symlink() and not _holds_files(entry):
-        attempts = [inner for inner in _entries(entry) if _may_be_handin(inner)]
-    if not attempts:
-        return Handin(student, name, "1", entry, ("1",))
-    names = tuple(student_id(_student_name(attempt)) for attempt in attempts)
-    return Handin(student, name, names[-1], attempts[-1], names)
-
-
 def _base(names: Sequence[str]) -> str:
     """The one folder (with `/`) that holds the notebooks, such as archives have; empty where they lie at the top or in several."""
     folders = {str(PurePosixPath(name).parent) for name in names if name.lower().endswith(".ipynb")}
@@ -300,7 +250,7 @@ def _no_notebook(wanted: str, remark: str | None, names: Sequence[str]) -> Probl
 
 def _take_links(copier: _Copier, names: Sequence[str], spec: LabSpec) -> tuple[dict[str, str], tuple[str, ...]]:
     """(task -> link, warnings) from checkpoint_links.txt or what is plainly meant to be it."""
-    candidates = [name for name in names if _LINKS_LIKE.fullmatch(name)]
+    candidates = [name for name in names if LINKS_LIKE.fullmatch(name)]
     if not candidates:
         return {}, ()
     name = LINKS if LINKS in candidates else candidates[0]

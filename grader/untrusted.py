@@ -2,6 +2,7 @@
 
 Folders: opened component by component relative to a descriptor, never through a link; regular files with one name only.
 Archives: every entry is checked before the first one is read. Sizes are counted on the bytes that come out.
+Exports of a whole class: the same, but what is unsafe in one hand-in leaves the others alone.
 """
 
 import errno
@@ -10,10 +11,11 @@ import os
 import re
 import stat
 import struct
+import tempfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -24,6 +26,10 @@ MAX_ENTRIES = 20_000
 MAX_DEPTH = 8
 MAX_DIRECTORY = 8 * 2**20
 """Bytes of an archive's table of contents, which zipfile reads in one piece and expands about tenfold."""
+MAX_EXPORT_ENTRIES, MAX_EXPORT_DIRECTORY = 500_000, 256 * 2**20
+"""The same for an export, which an instructor made of many hand-ins."""
+MAX_NESTED = 4 * 2**30
+"""Bytes of a student's archive inside an export; it is copied to a temporary file to be opened."""
 CHUNK = 2**20
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -60,16 +66,85 @@ def open_files(path: Path) -> Iterator[Files]:
     """
     with ExitStack() as stack:
         if path.is_dir() or path.is_symlink():
-            folder = _Folder(stack.enter_context(_descriptor(str(path), _FOLDER, None, path.name)))
+            folder = _Folder(stack.enter_context(_descriptor(str(path), _FOLDER, None, path.name)), MAX_ENTRIES)
             names = folder.names()
-            archives = [name for name in names if name.lower().endswith(".zip") and "/" not in name]
-            if len(archives) != 1 or any(name.lower().endswith(".ipynb") for name in names):
+            archive = _lone_archive(names)
+            if archive is None:
                 yield folder
                 return
-            handle = stack.enter_context(folder.open(archives[0]))
+            handle = stack.enter_context(folder.open(archive))
         else:
             handle = stack.enter_context(_plain_file(str(path), None, path.name))
         yield _Archive(stack.enter_context(_CappedReader(io.FileIO(handle, closefd=False))))
+
+
+@contextmanager
+def open_export(path: Path) -> Iterator[Files]:
+    """All files of a folder or archive that holds the hand-ins of many.
+
+    Names are as found, unsafe ones too; `chunks` refuses those.
+
+    Raises:
+        IntakeError, UngradedError: as `open_files`, but for single unsafe entries.
+    """
+    with _open_whole(path) as whole:
+        yield whole
+
+
+@contextmanager
+def open_part(path: Path, part: Mapping[str, str]) -> Iterator[Files]:
+    """One hand-in of an export; one that is a single archive and no notebook stands for the archive.
+
+    part: name in the hand-in -> name in the export.
+
+    Raises:
+        IntakeError, UngradedError: as `open_files`.
+    """
+    with ExitStack() as stack:
+        whole = stack.enter_context(_open_whole(path))
+        for name in part.values():
+            whole.check(name)
+        files = _Part(whole, part)
+        archive = _lone_archive(files.names())
+        if archive is None:
+            yield files
+            return
+        copy = stack.enter_context(_copied(files, archive))
+        yield _Archive(stack.enter_context(_CappedReader(io.FileIO(copy, closefd=False))))
+
+
+@contextmanager
+def _open_whole(path: Path) -> Iterator["_Folder | _Archive"]:
+    with ExitStack() as stack:
+        if path.is_dir() or path.is_symlink():
+            yield _Folder(stack.enter_context(_descriptor(str(path), _FOLDER, None, path.name)), MAX_EXPORT_ENTRIES)
+            return
+        handle = stack.enter_context(_plain_file(str(path), None, path.name))
+        reader = _CappedReader(io.FileIO(handle, closefd=False))
+        reader.limit = MAX_EXPORT_DIRECTORY
+        yield _Archive(stack.enter_context(reader), of_many=True)
+
+
+@contextmanager
+def _copied(files: Files, name: str) -> Iterator[int]:
+    """A descriptor of an unnamed copy of a file, so that it can be sought in."""
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            for chunk in files.chunks(name, MAX_NESTED):
+                copy.write(chunk)
+            copy.seek(0)
+        except OSError as error:
+            raise UngradedError(
+                f"{name!r} cannot be copied to {tempfile.gettempdir()} ({error.strerror}); free some space"
+            ) from error
+        yield copy.fileno()
+
+
+def _lone_archive(names: Sequence[str]) -> str | None:
+    """The one archive that stands for the whole hand-in: there is no other beside it, and no notebook."""
+    archives = [name for name in names if name.lower().endswith(".zip") and "/" not in name]
+    return archives[0] if len(archives) == 1 and not any(name.lower().endswith(".ipynb") for name in names) else None
 
 
 def is_clutter(name: str) -> bool:
@@ -80,8 +155,11 @@ def is_clutter(name: str) -> bool:
 class _Folder:
     """Files below an open folder."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._root = descriptor
+    def __init__(self, descriptor: int, limit: int) -> None:
+        self._root, self._limit = descriptor, limit
+
+    def check(self, name: str) -> None:
+        """Nothing to say before a file is opened: every component is checked then."""
 
     def names(self) -> tuple[str, ...]:
         found: list[str] = []
@@ -90,8 +168,8 @@ class _Folder:
             deep = len(inside.parts) >= MAX_DEPTH
             folders[:] = [] if deep else [name for name in folders if not is_clutter(name)]
             found += [str(inside / name) for name in files if not is_clutter(name) and _is_text(str(inside / name))]
-            if len(found) > MAX_ENTRIES:
-                raise IntakeError(f"the folder holds more than {MAX_ENTRIES:,} files: {_SMALLER}")
+            if len(found) > self._limit:
+                raise IntakeError(f"the folder holds more than {self._limit:,} files: {_SMALLER}")
         return tuple(sorted(found))
 
     def chunks(self, name: str, limit: int) -> Iterator[bytes]:
@@ -114,19 +192,28 @@ class _Folder:
 
 
 class _Archive:
-    """Files of a zip archive whose entries are all sound."""
+    """Files of a zip archive whose entries are all sound; of many hand-ins: in which the unsound ones are known."""
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: io.BufferedReader, *, of_many: bool = False) -> None:
         try:
             self._archive = zipfile.ZipFile(file)
         except _DAMAGED as error:
             raise IntakeError(f"the hand-in is not a sound zip archive ({error}): make it again, as .zip") from error
-        self._entries = _checked(self._archive.infolist())
+        self._entries, self._unsafe = _checked(self._archive.infolist(), MAX_EXPORT_ENTRIES if of_many else MAX_ENTRIES)
+        if self._unsafe and not of_many:
+            raise IntakeError(next(iter(self._unsafe.values())))
+
+    def check(self, name: str) -> None:
+        """Raise IntakeError where an entry is unsafe."""
+        if name in self._unsafe:
+            raise IntakeError(self._unsafe[name])
 
     def names(self) -> tuple[str, ...]:
-        return tuple(sorted(name for name in self._entries if not any(map(is_clutter, PurePosixPath(name).parts))))
+        sound = [name for name in self._entries if not any(map(is_clutter, PurePosixPath(name).parts))]
+        return tuple(sorted({*sound, *self._unsafe}))
 
     def chunks(self, name: str, limit: int) -> Iterator[bytes]:
+        self.check(name)
         entry = self._entries.get(name)
         if entry is None:
             raise IntakeError(f"{name!r} is not in the archive")
@@ -142,42 +229,60 @@ class _Archive:
             raise IntakeError(f"{name!r} in the archive is damaged ({error}): make the archive again") from error
 
 
+class _Part:
+    """The files of one hand-in of an export, under the names that they have in the hand-in."""
+
+    def __init__(self, whole: Files, part: Mapping[str, str]) -> None:
+        self._whole, self._part = whole, part
+
+    def names(self) -> tuple[str, ...]:
+        if len(self._part) > MAX_ENTRIES:
+            raise IntakeError(f"the hand-in holds more than {MAX_ENTRIES:,} files: {_SMALLER}")
+        return tuple(sorted(self._part))
+
+    def chunks(self, name: str, limit: int) -> Iterator[bytes]:
+        if name not in self._part:
+            raise IntakeError(f"{name!r} is not in the hand-in")
+        return self._whole.chunks(self._part[name], limit)
+
+
 class _CappedReader(io.BufferedReader):
-    """Refuses to read more than MAX_DIRECTORY at once, which only a huge table of contents asks for."""
+    """Refuses to read more than `limit` bytes at once, which only a huge table of contents asks for."""
+
+    limit = MAX_DIRECTORY
 
     def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(MAX_DIRECTORY + 1 if size is None or size < 0 else min(size, MAX_DIRECTORY + 1))
-        if len(data) > MAX_DIRECTORY:
+        data = super().read(self.limit + 1 if size is None or size < 0 else min(size, self.limit + 1))
+        if len(data) > self.limit:
             raise IntakeError(f"the archive has too many entries: {_SMALLER}")
         return data
 
 
-def _checked(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """Name -> entry of all files.
+def _checked(entries: list[zipfile.ZipInfo], most: int) -> tuple[dict[str, zipfile.ZipInfo], dict[str, str]]:
+    """(name -> entry of all files that are safe, name -> why of all entries that are not).
 
     Raises:
-        IntakeError: one entry is unsafe, which makes the whole archive so.
+        IntakeError: there are too many.
     """
-    if len(entries) > MAX_ENTRIES:
-        raise IntakeError(f"the archive has {len(entries):,} entries; at most {MAX_ENTRIES:,} are read: {_SMALLER}")
+    if len(entries) > most:
+        raise IntakeError(f"the archive has {len(entries):,} entries; at most {most:,} are read: {_SMALLER}")
     found: dict[str, zipfile.ZipInfo] = {}
+    unsafe: dict[str, str] = {}
     seen: set[str] = set()
     for entry in entries:
+        name, folded = entry.filename, _folded(entry.filename.rstrip("/"))
         if wrong := _wrong(entry):
-            raise IntakeError(
-                f"the archive holds {entry.filename[:100]!r}, which {wrong}: make the archive again, from plain files"
-            )
-        folded = _folded(entry.filename.rstrip("/"))
-        if folded in seen:
-            raise IntakeError(f"the archive holds {entry.filename[:100]!r} twice (upper and lower case count as equal)")
+            unsafe[name] = f"the archive holds {name[:100]!r}, which {wrong}: make the archive again, from plain files"
+        elif folded in seen:
+            unsafe[name] = f"the archive holds {name[:100]!r} twice (upper and lower case count as equal)"
+        elif not entry.is_dir():
+            found[name] = entry
         seen.add(folded)
-        if not entry.is_dir():
-            found[entry.filename] = entry
     files = {_folded(name) for name in found}
     for name in found:
         if any(_folded(str(parent)) in files for parent in PurePosixPath(name).parents):
-            raise IntakeError(f"the archive holds {name[:100]!r} below something that is a file")
-    return found
+            unsafe[name] = f"the archive holds {name[:100]!r} below something that is a file"
+    return {name: entry for name, entry in found.items() if name not in unsafe}, unsafe
 
 
 def _wrong(entry: zipfile.ZipInfo) -> str | None:

@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from grader import intake
+from grader.discovery import discover, natural
 from grader.errors import IntakeError, UsageError
-from grader.intake import Handin, Submission, discover, natural, student_id, take
+from grader.intake import Handin, Submission, student_id, take
 from grader.models import Problem
 from grader.spec import Lab, LabSpec, Limits, Task, UnitCriterion
 

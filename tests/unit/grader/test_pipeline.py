@@ -10,8 +10,9 @@ import pytest
 
 from evaluator.pack import Pack
 from grader.course import LabFolder, init, open_lab
+from grader.discovery import discover
 from grader.errors import SandboxError
-from grader.intake import Handin, discover
+from grader.intake import Handin
 from grader.models import Level, Status
 from grader.notebook import parse
 from grader.pipeline import Graded, Grader
