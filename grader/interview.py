@@ -24,19 +24,20 @@ BLOCK = 500
 """Most images asked for in one call of generate()."""
 REPEATS = 5
 """Most independent measurements of one task."""
-TRIALS = ("one", "seven", "twin-a", "twin-b", "other", "random")
+TRIALS = ("one", "seven", "twin-a", "twin-b", "other", "class", "random")
 TWIN = 32
 """Images of the calls that are compared with each other."""
 
 SMOKE_CODE = """
-def probe(images):
+def probe(images, labels):
     given = train.__globals__  # what train() sees; nothing is asked of the notebook after this
     networks = Generator().to(device), Discriminator().to(device)
     optimizers = make_optimizers(*networks)
     given.update(
-        TRAIN=True, real_images=images.to(device), epochs=1, batch_size=128, path_to_checkpoint="smoke",
+        TRAIN=True, real_images=images.to(device), real_labels=labels.long().to(device), epochs=1, batch_size=len(images) // 2,
+        critic_steps=1, path_to_checkpoint="smoke",
         generator=networks[0], discriminator=networks[1], optimizer_g=optimizers[0], optimizer_d=optimizers[1],
-        history={"generator": [], "real": [], "fake": []},
+        history={name: [] for name in ("generator", "real", "fake", "critic", "penalty")},
     )
     before = next(networks[0].parameters()).detach().flatten()[:256].clone()
     train()
@@ -51,8 +52,7 @@ class Interview:
     task: Task
     secret: bytes
     who: str
-    arguments: Sequence[tuple[int, ...]]
-    smoke_images: NDArray[np.float32]
+    smoke_inputs: tuple[NDArray[np.float32], NDArray[np.float32]]
     judge: Callable[[Images], Sequence[CriterionResult]]
     seeds: dict[str, Seed] = field(default_factory=dict)
     inputs: dict[str, tuple[NDArray[np.float32], ...]] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Interview:
                 return tuple(r for k in range(1, repeats) for r in self._measurement(k))
             self._stage += 1
         if self._stage == 3:
-            return (Probe("smoke", SMOKE_CODE, self._seed("smoke"), (self.smoke_images,), feedback=True),)
+            return (Probe("smoke", SMOKE_CODE, self._seed("smoke"), self.smoke_inputs, feedback=True),)
         return None
 
     def _seed(self, name: str) -> Seed:
@@ -81,33 +81,34 @@ class Interview:
 
     def _units(self) -> Round:
         requests = []
-        for criterion in self.task.units:
-            check = CHECKS[criterion.unit]
-            seed, name = self._seed(criterion.unit), f"unit:{check.name}"
+        for check_name in (*(c.unit for c in self.task.units), *self.task.advice):
+            check = CHECKS[check_name]
+            seed, name = self._seed(check.name), f"unit:{check.name}"
             self.inputs[name] = check.inputs(np.random.default_rng(seed))
             requests.append(Probe(name, check.code, seed, self.inputs[name]))
         return tuple(requests)
 
     def _trials(self) -> Round:
-        """Odd batch sizes, the same seed twice, and the same seed with random weights."""
-        shape, twin = self.task.shape, self._seed("twin")
-        first = self.arguments[0]
+        """Odd batch sizes, the same seed twice, with another class, and with random weights."""
+        shape, twin, arguments = self.task.shape, self._seed("twin"), _arguments(self.task)
+        first = arguments[0]
+        other_class = (Generate("class", TWIN, twin, shape, arguments[1]),) if self.task.conditional else ()
         return (
-            Generate("one", 1, self._seed("one"), shape, first),
-            Generate("seven", 7, self._seed("seven"), shape, first),
+            Generate("one", 1, self._seed("one"), shape, arguments[-1]),
+            Generate("seven", 7, self._seed("seven"), shape, arguments[len(arguments) // 2]),
             Generate("twin-a", TWIN, twin, shape, first),
             Generate("twin-b", TWIN, twin, shape, first),
             Generate("other", TWIN, self._seed("other"), shape, first),
+            *other_class,
             Generate("random", TWIN, twin, shape, first, weights="random"),
         )
 
     def _measurement(self, k: int) -> tuple[Request, ...]:
-        """Requests for `samples` images in blocks, spread evenly over the argument tuples."""
+        """Requests for `samples` images in blocks, as many of each class where the task has classes."""
         blocks: list[Request] = []
-        left = self.task.samples
-        for position, arguments in enumerate(self.arguments):
-            share = left // (len(self.arguments) - position)
-            left -= share
+        every = _arguments(self.task)
+        share = self.task.samples // len(every)
+        for arguments in every:
             for start in range(0, share, BLOCK):
                 name = block_name(k, len(blocks))
                 blocks.append(Generate(name, min(BLOCK, share - start), self._seed(name), self.task.shape, arguments))
@@ -118,7 +119,7 @@ class Interview:
 
         A generator so slow that repeats could hit the CPU limit is measured once: a wide interval is better than a failure.
         """
-        images = measurement(answers, 0)
+        images = measurement(answers, self.task, 0)
         if images is None or time.monotonic() - self._asked > self.task.limits.cpu_s / (2 * REPEATS):
             return 0
         rows = self.judge(images)
@@ -134,21 +135,37 @@ def block_name(k: int, block: int) -> str:
     return f"images-{k}-{block}"
 
 
-def measurement(answers: Answers, k: int) -> Images | None:
-    """Images of the k-th measurement, (samples, *shape); None when any block is missing."""
+def _arguments(task: Task) -> tuple[tuple[int, ...], ...]:
+    """What generate() is called with besides n: every class in turn, or nothing."""
+    return tuple((c,) for c in range(len(task.classes))) if task.conditional else ((),)
+
+
+def asked_classes(task: Task) -> NDArray[np.int64] | None:
+    """The class that each image of a measurement was asked for as, (samples,); None where the task has no classes."""
+    return np.arange(task.samples) % len(task.classes) if task.conditional else None
+
+
+def measurement(answers: Answers, task: Task, k: int) -> Images | None:
+    """Images of the k-th measurement, (samples, *shape); None when any block is missing.
+
+    The images of a conditional task come in an order that cycles through the classes, so that every run of consecutive images, such as the
+    jackknife leaves out, holds all classes alike.
+    """
     names = sorted((n for n in (*answers.arrays, *answers.problems) if n.startswith(f"images-{k}-")), key=_block_number)
     if not names or any(n in answers.problems for n in names):
         return None
-    return np.concatenate([answers.arrays[n][0] for n in names]).astype(np.uint8, copy=False)
+    images = np.concatenate([answers.arrays[n][0] for n in names]).astype(np.uint8, copy=False)
+    by_class = images.reshape(len(_arguments(task)), -1, *images.shape[1:])
+    return np.ascontiguousarray(by_class.swapaxes(0, 1)).reshape(images.shape)
 
 
 def _block_number(name: str) -> int:
     return int(name.rsplit("-", 1)[1])
 
 
-def measurements(answers: Answers) -> list[Images]:
+def measurements(answers: Answers, task: Task) -> list[Images]:
     """All complete measurements."""
-    found = (measurement(answers, k) for k in range(REPEATS))
+    found = (measurement(answers, task, k) for k in range(REPEATS))
     return [images for images in found if images is not None]
 
 
@@ -171,6 +188,8 @@ def honesty(answers: Answers) -> tuple[Problem | None, tuple[Flag, ...]]:
             advice="use torch.randn inside generate(), and do not set a seed of your own there",
         ), ()
     flags = []
+    if {"twin-a", "class"} <= images.keys() and np.array_equal(images["twin-a"], images["class"]):
+        flags.append(Flag(code="class-ignored", message="generate(n, c) gave the same images for two classes and one seed"))
     if {"twin-a", "twin-b"} <= images.keys() and not np.array_equal(images["twin-a"], images["twin-b"]):
         flags.append(Flag(code="seed-mismatch", message="two calls with the same seed gave different images (no points lost)"))
     if {"twin-a", "random"} <= images.keys() and np.array_equal(images["twin-a"], images["random"]):
@@ -184,11 +203,11 @@ def honesty(answers: Answers) -> tuple[Problem | None, tuple[Flag, ...]]:
     return None, tuple(flags)
 
 
-def smoke_images(samples: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """256 public images as the notebook's training data have them: (256, 1, height, width) in [-1, 1]."""
-    chosen = samples[np.arange(256) % len(samples)]
-    scaled: NDArray[np.float32] = chosen[:, None].astype(np.float32) / np.float32(127.5) - np.float32(1)
-    return scaled
+def smoke_inputs(samples: NDArray[np.uint8], labels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """256 public images as the notebook's training data have them, (256, 1, height, width) in [-1, 1], and their classes, (256,)."""
+    chosen = np.random.default_rng(0).permutation(np.arange(256) % len(samples))
+    scaled: NDArray[np.float32] = samples[chosen][:, None].astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return scaled, labels[chosen].astype(np.float32)
 
 
 def smoke_advice(answers: Answers) -> str | None:

@@ -66,12 +66,17 @@ class UnitCriterion(Table):
     @classmethod
     def _is_a_check(cls, unit: str) -> str:
         if unit not in CHECKS:
-            raise ValueError(f"no unit check is called {unit!r}; there are {', '.join(CHECKS)}")
+            raise ValueError(no_check(unit))
         return unit
 
     @property
     def name(self) -> str:
         return self.unit
+
+
+def no_check(unit: str) -> str:
+    """What is wrong with the name of a unit check that does not exist."""
+    return f"no unit check is called {unit!r}; there are {', '.join(CHECKS)}"
 
 
 def _criterion_kind(value: object) -> str | None:
@@ -117,6 +122,7 @@ class Task(Table):
     limits: Limits = Limits()
     criterion: tuple[Criterion, ...] = Field(min_length=1)
     manual: tuple[ManualCriterion, ...] = ()
+    advice: tuple[str, ...] = Field((), description="unit checks that are worth no points: what they find is said as advice")
 
     @property
     def metrics(self) -> tuple[MetricCriterion, ...]:
@@ -136,8 +142,13 @@ class Task(Table):
         names = [c.name for c in (*self.criterion, *self.manual)]
         if doubled := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"task {self.id}: criterion {doubled[0]} stands there twice")
-        if self.conditional and not self.classes:
-            raise ValueError(f"task {self.id}: conditional = true needs the names of the classes: classes = [...]")
+        if unknown := [unit for unit in self.advice if unit not in CHECKS]:
+            raise ValueError(f"task {self.id}: advice: {no_check(unknown[0])}")
+        if self.conditional and (not self.classes or self.samples % len(self.classes)):
+            raise ValueError(
+                f"task {self.id}: conditional = true needs the names of the classes and samples in equal shares; found "
+                f"{len(self.classes)} classes and samples = {self.samples}"
+            )
         for criterion in self.metrics:
             if criterion.needs and criterion.needs not in {c.metric for c in self.metrics}:
                 raise ValueError(f"task {self.id}: {criterion.metric} needs {criterion.needs}, which is no metric criterion")

@@ -9,7 +9,18 @@ from numpy.typing import NDArray
 
 from grader import interview
 from grader.challenge import Answers, Generate, Probe, Round, derive_seed
-from grader.interview import BLOCK, REPEATS, TWIN, Interview, honesty, measurement, measurements, smoke_advice, smoke_images
+from grader.interview import (
+    BLOCK,
+    REPEATS,
+    TWIN,
+    Interview,
+    asked_classes,
+    honesty,
+    measurement,
+    measurements,
+    smoke_advice,
+    smoke_inputs,
+)
 from grader.models import CriterionResult, Problem, Status
 from grader.spec import Limits, Task, UnitCriterion
 from grader.units import CHECKS
@@ -37,7 +48,7 @@ def a_task(samples: int = 1200, units: Sequence[str] = ("generator_shape", "gene
     )
 
 
-def an_interview(width: float | None = 0.0, task: Task | None = None, arguments: Any = ((),), who: str = "ada") -> Interview:
+def an_interview(width: float | None = 0.0, task: Task | None = None, who: str = "ada") -> Interview:
     """An interview whose judge finds a score interval of that width, in points of 100."""
 
     def judge(images: Images) -> list[CriterionResult]:
@@ -47,7 +58,7 @@ def an_interview(width: float | None = 0.0, task: Task | None = None, arguments:
             CriterionResult(name="m", title="", kind="metric", status=Status.GRADED, points=98, score=score, low=low, high=high)
         ]
 
-    return Interview(task or a_task(), SECRET, who, arguments, np.zeros((256, 1, 4, 4), np.float32), judge)
+    return Interview(task or a_task(), SECRET, who, (np.zeros((256, 1, 4, 4), np.float32), np.zeros(256, np.float32)), judge)
 
 
 def answered(requests: Round, answers: Answers | None = None) -> Answers:
@@ -76,23 +87,77 @@ def blocks(requests: Round, k: int) -> list[Generate]:
     return [r for r in requests if isinstance(r, Generate) and r.id.startswith(f"images-{k}-")]
 
 
-@given(st.integers(1, 5000), st.integers(1, 7))
-def test_exactly_the_tasks_samples_are_asked_for_in_blocks(samples: int, kinds: int) -> None:
-    arguments = [(c,) for c in range(kinds)]
-    first, *_ = held(an_interview(task=a_task(samples), arguments=arguments))
+def a_conditional_task(per_class: int = 20, classes: int = 3) -> Task:
+    names = tuple(f"class {c}" for c in range(classes))
+    return a_task(per_class * classes).model_copy(update={"conditional": True, "classes": names})
+
+
+@given(st.integers(1, 5000))
+def test_exactly_the_tasks_samples_are_asked_for_in_blocks(samples: int) -> None:
+    first, *_ = held(an_interview(task=a_task(samples)))
     asked = blocks(first, 0)
     assert sum(r.n for r in asked) == samples
     assert all(1 <= r.n <= BLOCK for r in asked)
-    by_kind = [sum(r.n for r in asked if r.arguments == a) for a in arguments]
-    assert max(by_kind) - min(by_kind) <= 1
-    assert len(asked) == sum(-(-n // BLOCK) for n in by_kind)  # no more blocks than needed
-    assert all(r.shape == (4, 4) and r.weights == "checkpoint" for r in asked)
+    assert len(asked) == -(-samples // BLOCK)  # no more blocks than needed
+    assert all(r.shape == (4, 4) and r.weights == "checkpoint" and r.arguments == () for r in asked)
+
+
+@given(st.integers(1, 1200), st.integers(2, 7))
+def test_as_many_images_of_each_class_are_asked_for(per_class: int, classes: int) -> None:
+    first, *_ = held(an_interview(task=a_conditional_task(per_class, classes)))
+    asked = blocks(first, 0)
+    assert all(1 <= r.n <= BLOCK for r in asked)
+    assert [sum(r.n for r in asked if r.arguments == (c,)) for c in range(classes)] == [per_class] * classes
+    assert len(asked) == classes * -(-per_class // BLOCK)
+
+
+def test_images_of_a_measurement_cycle_through_the_classes() -> None:
+    """Image i was asked for as class i modulo the number of classes, whatever the blocks."""
+    task = a_conditional_task(per_class=1100, classes=3)
+    first, *_ = held(an_interview(task=task))
+    arrays = {r.id: (np.full((r.n, 4, 4), r.arguments[0], np.uint8),) for r in blocks(first, 0)}
+    images = measurement(Answers(arrays), task, 0)
+    labels = asked_classes(task)
+    assert images is not None and labels is not None
+    assert images.shape == (3300, 4, 4)
+    assert np.array_equal(images[:, 0, 0], labels)
+    assert labels[:4].tolist() == [0, 1, 2, 0]
+
+
+def test_an_unconditional_task_asks_for_no_class() -> None:
+    assert asked_classes(a_task()) is None
+    first, *_ = held(an_interview())
+    assert "class" not in [r.id for r in first]
+
+
+def test_a_conditional_task_is_tried_with_the_same_seed_and_another_class() -> None:
+    asked = {r.id: r for r in held(an_interview(task=a_conditional_task()))[0] if isinstance(r, Generate)}
+    assert asked["class"].seed == asked["twin-a"].seed
+    assert asked["class"].arguments != asked["twin-a"].arguments
+    assert {asked[name].arguments for name in ("twin-a", "twin-b", "other", "random")} == {(0,)}
+    assert {asked[name].arguments for name in ("one", "seven")} == {(2,), (1,)}
+
+
+def test_a_class_without_effect_is_said_and_holds_nothing() -> None:
+    answers = trials()
+    same = Answers({**answers.arrays, "class": answers.arrays["twin-a"]})
+    problem, flags = honesty(same)
+    assert problem is None
+    assert [(f.code, f.holds) for f in flags] == [("class-ignored", False)]
+    other = Answers({**answers.arrays, "class": answers.arrays["other"]})
+    assert honesty(other) == (None, ())
+
+
+def test_checks_that_only_advise_are_asked_too() -> None:
+    task = a_task().model_copy(update={"advice": ("critic_batch_norm",)})
+    first, *_ = held(an_interview(task=task))
+    assert [r.id for r in first][:3] == ["unit:generator_shape", "unit:generator_bce", "unit:critic_batch_norm"]
 
 
 def test_the_first_round_holds_units_trials_and_one_measurement() -> None:
     first, last = held(an_interview())
     ids = [r.id for r in first]
-    trials = list(interview.TRIALS)
+    trials = [name for name in interview.TRIALS if name != "class"]
     assert ids == ["unit:generator_shape", "unit:generator_bce", *trials, "images-0-0", "images-0-1", "images-0-2"]
     assert [r.id for r in last] == ["smoke"]
 
@@ -180,15 +245,15 @@ def test_measurements_come_back_in_the_order_of_asking() -> None:
     first, repeats, _ = held(an_interview(2.5, a_task(samples=6000)))
     answers = answered(repeats, answered(first))
     expected = np.concatenate([answers.arrays[f"images-0-{b}"][0] for b in range(12)])
-    found = measurement(answers, 0)
+    found = measurement(answers, a_task(), 0)
     assert found is not None
     assert np.array_equal(found, expected)  # block 10 comes after block 9
     assert found.dtype == np.uint8
-    assert [len(images) for images in measurements(answers)] == [6000, 6000]
-    assert measurement(answers, 2) is None
-    assert measurements(Answers()) == []
+    assert [len(images) for images in measurements(answers, a_task())] == [6000, 6000]
+    assert measurement(answers, a_task(), 2) is None
+    assert measurements(Answers(), a_task()) == []
     broken = Answers({k: v for k, v in answers.arrays.items() if k != "images-0-3"}, {"images-0-3": PROBLEM})
-    assert [len(images) for images in measurements(broken)] == [6000]
+    assert [len(images) for images in measurements(broken, a_task())] == [6000]
 
 
 def test_the_first_call_that_failed_is_named_unless_its_weights_were_random() -> None:
@@ -237,14 +302,18 @@ def test_one_pixel_makes_a_difference() -> None:
 
 
 @given(st.integers(1, 300))
-def test_smoke_images_are_256_in_the_range_of_the_training_data(count: int) -> None:
+def test_smoke_inputs_are_256_images_in_the_range_of_the_training_data_and_their_classes(count: int) -> None:
     samples = np.linspace(0, 255, count * 4).astype(np.uint8).reshape(count, 2, 2)
-    images = smoke_images(samples)
-    assert images.shape == (256, 1, 2, 2)
-    assert images.dtype == np.float32
-    expected = samples[255 % count].astype(np.float64) / 255 * 2 - 1
-    assert np.allclose(images[255, 0], expected, atol=1e-6)
+    labels = (np.arange(count) % 10).astype(np.uint8)
+    images, classes = smoke_inputs(samples, labels)
+    assert images.shape == (256, 1, 2, 2) and classes.shape == (256,)
+    assert images.dtype == classes.dtype == np.float32
     assert images.min() >= -1 and images.max() <= 1
+    pairs = {
+        (image.tobytes(), int(c)) for image, c in zip(np.rint((images + 1) * 127.5).astype(np.uint8)[:, 0], classes, strict=True)
+    }
+    assert pairs <= {(image.tobytes(), int(c)) for image, c in zip(samples, labels, strict=True)}
+    assert len(pairs) == len({(image.tobytes(), int(c)) for image, c in zip(samples[:256], labels[:256], strict=True)})
 
 
 def test_the_smoke_run_is_told_in_words() -> None:

@@ -1,74 +1,31 @@
-"""Unit checks of single TODOs: fresh inputs go in, outputs are compared here, on the trusted side.
+"""Unit checks of the unconditional GAN: two networks, two cross-entropies, two optimizers."""
 
-A check is a piece of probe code that runs in the student's notebook, the inputs that it gets, and a pure function that judges what
-came back. Nothing is ever asked of the notebook about its own correctness.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-
-BATCH = 16
-NOISE_DIM = 100
-RELATIVE_TOLERANCE = 1e-3
-"""float32 sums over a batch, on any device, agree far better; a wrong factor or sign is far off."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """share: of the points, in [0, 1]; message: what was found, and what was expected where it differs."""
-
-    share: float
-    message: str
-
-
-def right(message: str) -> Verdict:
-    return Verdict(1.0, message)
-
-
-def wrong(message: str) -> Verdict:
-    return Verdict(0.0, message)
-
-
-@dataclass(frozen=True)
-class UnitCheck:
-    """todos: ids of the TODOs that it exercises; code: defines `probe(*inputs)`, see challenge.Probe."""
-
-    name: str
-    todos: tuple[str, ...]
-    code: str
-    inputs: Callable[[np.random.Generator], tuple[Floats, ...]]
-    judge: Callable[[Sequence[Floats], Sequence[Floats]], Verdict]
-    """(inputs, outputs) -> verdict"""
-
-
-def _noise(rng: np.random.Generator) -> tuple[Floats, ...]:
-    return (rng.standard_normal((BATCH, NOISE_DIM)).astype(np.float32),)
-
-
-def _images(rng: np.random.Generator) -> tuple[Floats, ...]:
-    return (rng.uniform(-1, 1, (BATCH, 1, 28, 28)).astype(np.float32),)
+from grader.units.base import (
+    BATCH,
+    Floats,
+    UnitCheck,
+    Verdict,
+    compare_loss,
+    no_inputs,
+    random_images,
+    random_noise,
+    right,
+    single,
+    wrong,
+)
 
 
 def _probabilities(rng: np.random.Generator) -> tuple[Floats, ...]:
     return tuple(rng.uniform(0.05, 0.95, (BATCH, 1)).astype(np.float32) for _ in range(2))
 
 
-def _no_inputs(rng: np.random.Generator) -> tuple[Floats, ...]:
-    return ()
-
-
-def _single(outputs: Sequence[Floats]) -> Floats | None:
-    return outputs[0] if len(outputs) == 1 else None
-
-
 def judge_generator_shape(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
     """Images (B, 1, 28, 28), finite, within [-1, 1], and not the same for all noise."""
-    images = _single(outputs)
+    images = single(outputs)
     if images is None:
         return wrong("the generator did not return one tensor")
     expected = (len(inputs[0]), 1, 28, 28)
@@ -86,7 +43,7 @@ def judge_generator_shape(inputs: Sequence[Floats], outputs: Sequence[Floats]) -
 
 def judge_discriminator_probability(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
     """One probability for each image: shape (B, 1) or (B,), within [0, 1], depending on the image."""
-    scores = _single(outputs)
+    scores = single(outputs)
     if scores is None:
         return wrong("the discriminator did not return one tensor")
     batch = len(inputs[0])
@@ -108,19 +65,6 @@ def _bce(probabilities: Floats, label: int) -> float:
     return float(-np.log(p if label else 1 - p).mean())
 
 
-def _compare_loss(found: Floats | None, expected: float, slips: Mapping[str, float]) -> Verdict:
-    """Match a scalar against the expected value, and against the values that frequent slips give."""
-    if found is None or found.size != 1:
-        shape = "several values" if found is None else f"shape {found.shape}"
-        return wrong(f"the loss has {shape}; expected a single number (a mean over the batch)")
-    value = float(found.reshape(()))
-    if np.isclose(value, expected, rtol=RELATIVE_TOLERANCE):
-        return right(f"loss {value:.4f} on fresh probabilities, as expected")
-    slip = next((name for name, other in slips.items() if np.isclose(value, other, rtol=RELATIVE_TOLERANCE)), None)
-    hint = f": this is {slip}" if slip else ""
-    return wrong(f"loss {value:.4f} on fresh probabilities; expected {expected:.4f}{hint}")
-
-
 def judge_discriminator_bce(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
     """BCE(p_real, 1) + BCE(p_fake, 0), each a mean over the batch (Goodfellow et al. 2014, equation 1)."""
     real, fake = inputs
@@ -133,7 +77,7 @@ def judge_discriminator_bce(inputs: Sequence[Floats], outputs: Sequence[Floats])
         "the term of the fake batch alone": _bce(fake, 0),
         "its negative": -expected,
     }
-    return _compare_loss(_single(outputs), expected, slips)
+    return compare_loss(single(outputs), expected, slips)
 
 
 def judge_generator_bce(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
@@ -146,7 +90,7 @@ def judge_generator_bce(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> 
         "the sum over the batch; take the mean": expected * len(fake),
         "its negative": -expected,
     }
-    return _compare_loss(_single(outputs), expected, slips)
+    return compare_loss(single(outputs), expected, slips)
 
 
 def judge_two_optimizers(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
@@ -208,21 +152,18 @@ def probe():
     return states
 """
 
-CHECKS: Mapping[str, UnitCheck] = {
-    check.name: check
-    for check in (
-        UnitCheck("generator_shape", ("generator_layers", "generator_forward"), GENERATOR_CODE, _noise, judge_generator_shape),
-        UnitCheck(
-            "discriminator_probability",
-            ("discriminator_layers", "discriminator_forward"),
-            DISCRIMINATOR_CODE,
-            _images,
-            judge_discriminator_probability,
-        ),
-        UnitCheck("discriminator_bce", ("discriminator_loss",), DISCRIMINATOR_LOSS_CODE, _probabilities, judge_discriminator_bce),
-        UnitCheck(
-            "generator_bce", ("generator_loss",), GENERATOR_LOSS_CODE, lambda rng: _probabilities(rng)[:1], judge_generator_bce
-        ),
-        UnitCheck("two_optimizers", ("optimizers",), OPTIMIZERS_CODE, _no_inputs, judge_two_optimizers),
-    )
-}
+CHECKS = (
+    UnitCheck("generator_shape", ("generator_layers", "generator_forward"), GENERATOR_CODE, random_noise, judge_generator_shape),
+    UnitCheck(
+        "discriminator_probability",
+        ("discriminator_layers", "discriminator_forward"),
+        DISCRIMINATOR_CODE,
+        random_images,
+        judge_discriminator_probability,
+    ),
+    UnitCheck("discriminator_bce", ("discriminator_loss",), DISCRIMINATOR_LOSS_CODE, _probabilities, judge_discriminator_bce),
+    UnitCheck(
+        "generator_bce", ("generator_loss",), GENERATOR_LOSS_CODE, lambda rng: _probabilities(rng)[:1], judge_generator_bce
+    ),
+    UnitCheck("two_optimizers", ("optimizers",), OPTIMIZERS_CODE, no_inputs, judge_two_optimizers),
+)
