@@ -8,7 +8,10 @@ from grader.models import SubmissionResult, TaskResult
 from grader.reports import figures
 from grader.reports.text import one_line
 
-COLUMNS = ("student", "task", "status", "score", "max_score", "low", "high", "flags", "message")
+COLUMNS = (
+    *("student", "task", "status", "score", "max_score", "low", "high", "flags", "message"),
+    *("late_days", "penalty", "final"),
+)
 
 # What spreadsheets take for the start of a formula, with the full-width forms that some of them accept too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -17,8 +20,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff2
 def gradebook_csv(results: Iterable[SubmissionResult]) -> str:
     """All results as CSV (RFC 4180: commas, CRLF, quotes where needed), by student in the order given.
 
-    Scores have two decimals and are empty where there is none. Flags are codes joined by spaces. Text is one line a cell;
-    a cell that a spreadsheet would take for a formula gets an apostrophe in front.
+    Scores have two decimals and are empty where there is none. late_days: days late, free ones included, empty where nothing is
+    due; penalty: points that this takes off the score; final: what is left of it. Flags are codes joined by spaces. Text is one
+    line a cell; a cell that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
@@ -36,7 +40,18 @@ def _row(result: SubmissionResult, task: TaskResult) -> list[str]:
         *(_number(value) for value in (task.score, task.max_score, task.low, task.high)),
         _cell(" ".join(flag.code for flag in task.flags)),
         _cell(_message(task)),
+        *_late(result, task),
     ]
+
+
+def _late(result: SubmissionResult, task: TaskResult) -> list[str]:
+    """The cells of a task's lateness."""
+    late = result.lateness
+    days = str(late.days) if late else ""
+    if task.score is None:
+        return [days, "", ""]
+    final = task.score * (1 - (late.fraction if late else 0))
+    return [days, _number(task.score - final), _number(final)]
 
 
 def _message(task: TaskResult) -> str:

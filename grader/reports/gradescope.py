@@ -5,6 +5,8 @@ What each outcome becomes:
 - graded, failed, pending: every criterion is a test with its score; points given by hand are tests without a score.
 - held: the task does not enter the total until a person has decided. Its tests show no score, and one hidden test tells
   staff why; a hidden test also keeps Gradescope from showing the student a total that is still open.
+- late: the total is what the penalty leaves of it, and a test without a score says so. Gradescope takes nothing off by itself, but has
+  due dates of its own: instructors let one of the two decide.
 - ungraded: no results.json at all. The autograder exits with an error, Gradescope shows that to staff, and they run it
   again; a score cannot be pushed later.
 """
@@ -25,9 +27,11 @@ def results_json(result: SubmissionResult) -> JSON | None:
     shown = for_student(result)
     held = _held(result)
     tests = [test for number, task in enumerate(shown.tasks, 1) for test in _tests(task, number, task.task in held)]
+    tests += [*_essays(shown), *_late(result)]
     tests += [_staff_note(task) for task in result.tasks if task.task in held]
+    total = sum(task.score or 0.0 for task in result.tasks if task.task not in held)
     report: JSON = {
-        "score": _number(sum(task.score or 0.0 for task in result.tasks if task.task not in held)),
+        "score": _number(total * (1 - (result.lateness.fraction if result.lateness else 0))),
         "output": _output(shown),
         "output_format": "text",
         "test_output_format": "text",
@@ -74,6 +78,20 @@ def _tests(task: TaskResult, number: int, held: bool) -> Iterator[JSON]:
                 "status": "failed" if words.lost(criterion) else "passed",
             }
         yield test
+
+
+def _essays(result: SubmissionResult) -> Iterator[JSON]:
+    """The rows of the lab as a whole."""
+    for i, criterion in enumerate(result.manual, 1):
+        number = f"{len(result.tasks) + 1}.{i}"
+        name = one_line(criterion.title or criterion.name)
+        yield {"name": name, "number": number, "output": _test_output(criterion, held=False), "visibility": "visible"}
+
+
+def _late(result: SubmissionResult) -> Iterator[JSON]:
+    """What being late costs; nothing for a hand-in that was on time."""
+    if result.lateness and result.lateness.days:
+        yield {"name": "Late hand-in", "output": words.late(result.lateness), "visibility": "visible"}
 
 
 def _test_output(criterion: CriterionResult, held: bool) -> str:
@@ -128,6 +146,7 @@ def _extra(result: SubmissionResult) -> JSON:
         "status": result.status.value,
         "max_score": _number(result.max_score),
         "manual_points": _number(result.manual_points),
+        "lateness": result.lateness and result.lateness.model_dump(mode="json"),
         "graded_at": result.graded_at.isoformat(),
         "tasks": {task.task: _extra_task(task) for task in result.tasks},
     }

@@ -4,6 +4,7 @@ from grader.models import Flag, SubmissionResult, TaskResult
 
 _NEUTRAL = {
     "memorisation": "Many of your images are very close to images of the data set. A person looks at them first.",
+    "look-alike": "This hand-in matches published material; a person will look at it.",
     "edits-and-failure": (
         "The notebook did not run through, and it has edits outside the TODOs. A person looks at which of the two was the cause."
     ),

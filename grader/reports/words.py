@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from grader.models import CriterionResult, Status
+from grader.models import CriterionResult, Lateness, Status
 
 _ROUNDING = 0.005
 """Points below which a loss does not show on the page."""
@@ -70,6 +70,15 @@ def row(criterion: CriterionResult) -> Word:
 def lost(criterion: CriterionResult) -> bool:
     """Whether the row lost points that can be seen on the page."""
     return criterion.score is not None and criterion.points - criterion.score > _ROUNDING
+
+
+def late(lateness: Lateness) -> str:
+    """When a late hand-in came, when it was due, and what is taken off, in words for its student."""
+    days = f"{lateness.days} day{'s' * (lateness.days != 1)} late"
+    came = f"Handed in {lateness.submitted:%Y-%m-%d %H:%M}, due {lateness.due:%Y-%m-%d %H:%M}: {days}"
+    free = f", {lateness.late_days} of them free" if lateness.late_days else ""
+    cost = f"{100 * lateness.fraction:.3g} % of the score is taken off" if lateness.fraction else "Nothing is taken off"
+    return f"{came}{free}. {cost}."
 
 
 def staff(value: Status) -> Word:

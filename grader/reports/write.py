@@ -14,7 +14,7 @@ from grader.reports.redact import for_student
 
 
 def write_submission(result: SubmissionResult, artifacts: Mapping[str, Sequence[Artifact]], folder: Path) -> None:
-    """Write report.html, report.json and results.json into `folder`, which is made where it is missing.
+    """Write report.html, report.json, results.json and essays in PDF into `folder`, which is made where it is missing.
 
     The folder may be handed to the student: report.json holds what `for_student` leaves of the record. Where the
     submission is ungraded there is no results.json, and one of an earlier run is removed.
@@ -25,6 +25,9 @@ def write_submission(result: SubmissionResult, artifacts: Mapping[str, Sequence[
     gradescope_results = gradescope.results_json(result)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for essay in artifacts.get("", ()):
+            if essay.media_type == "application/pdf":
+                _replace(folder / essay.name, essay.data)
         _replace(folder / "report.html", student.render(result, artifacts))
         if gradescope_results is None:
             (folder / "results.json").unlink(missing_ok=True)
@@ -63,13 +66,13 @@ def write_class(
         raise _cannot_write(folder, error) from error
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: str | bytes) -> None:
     """Write to a temporary file beside `path`, then rename it: the old file stays whole until the new one is."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     part = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
         part.chmod(0o644)
         part.replace(path)
     except BaseException:

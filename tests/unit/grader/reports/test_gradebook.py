@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.models import Flag, Problem, Status, SubmissionResult
+from grader.models import Flag, Lateness, Problem, Status, SubmissionResult
 from grader.reports.gradebook import COLUMNS, gradebook_csv
 
-from .examples import EVERY_KIND, graded, submission, task
+from .examples import EVERY_KIND, WHEN, graded, submission, task
 
 
 def rows(*results: SubmissionResult) -> list[dict[str, str]]:
@@ -17,7 +17,8 @@ def rows(*results: SubmissionResult) -> list[dict[str, str]]:
 
 def test_a_row_a_student_and_task_with_the_promised_columns() -> None:
     text = gradebook_csv([build() for build in EVERY_KIND])
-    assert text.splitlines()[0] == "student,task,status,score,max_score,low,high,flags,message" == ",".join(COLUMNS)
+    promised = "student,task,status,score,max_score,low,high,flags,message"  # fixed by the design; more may follow
+    assert text.splitlines()[0] == f"{promised},late_days,penalty,final" == ",".join(COLUMNS)
     assert text.count("\r\n") == text.count("\n") == 1 + len(EVERY_KIND)
     two = submission("x", graded().tasks[0], graded().tasks[0].model_copy(update={"task": "cwgan"}))
     assert [row["task"] for row in rows(two)] == ["vanilla", "cwgan"]
@@ -41,6 +42,24 @@ def test_a_held_row_names_its_flags_and_why() -> None:
     flags = (Flag(code="memorisation", message="copies", holds=True), Flag(code="seed-mismatch", message="differs"))
     (row,) = rows(submission("a", task(Status.HELD, flags=flags)))
     assert row["flags"] == "memorisation seed-mismatch" and row["message"] == "copies"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "late_days", "penalty", "final"),
+    [(None, "", "0.00", "85.41"), (0.0, "3", "0.00", "85.41"), (0.2, "3", "17.08", "68.33")],
+)
+def test_what_being_late_costs(fraction: float | None, late_days: str, penalty: str, final: str) -> None:
+    late = (
+        None if fraction is None else Lateness(submitted=WHEN, source="export", due=WHEN, days=3, late_days=1, fraction=fraction)
+    )
+    (row,) = rows(graded().model_copy(update={"lateness": late}))
+    assert (row["score"], row["late_days"], row["penalty"], row["final"]) == ("85.41", late_days, penalty, final)
+
+
+def test_what_has_no_score_has_no_final_one() -> None:
+    late = Lateness(submitted=WHEN, source="file", due=WHEN, days=1, fraction=1)
+    (row,) = rows(submission("a", task(Status.UNGRADED, score=None)).model_copy(update={"lateness": late}))
+    assert (row["late_days"], row["penalty"], row["final"]) == ("1", "", "")
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", " =", "\n@", "\x00=", "\x1b[31m=", "\ufeff=", "＝"])

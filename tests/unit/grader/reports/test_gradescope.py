@@ -1,10 +1,11 @@
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from grader.models import Flag, Metric, Status, SubmissionResult
+from grader.models import CriterionResult, Flag, Lateness, Metric, Status, SubmissionResult
 from grader.reports.gradescope import results_json
 
 from .examples import MANUAL, criteria, failed, graded, held, pending, submission, task, ungraded, unit_row
@@ -93,6 +94,31 @@ def test_a_held_task_waits_outside_the_total_and_tells_staff_only() -> None:
 def test_a_submission_held_as_a_whole_waits_with_all_its_tasks() -> None:
     report = results_json(submission("a", task(Status.GRADED, criteria()), status=Status.HELD))
     assert report is not None and report["score"] == 0.0 and report["tests"][-1]["visibility"] == "hidden"
+
+
+def test_a_late_hand_in_loses_its_share_of_the_total_and_reads_why() -> None:
+    due = datetime(2026, 11, 30, 23, 59, tzinfo=UTC)
+    late = Lateness(submitted=due + timedelta(days=2), source="export", due=due, days=2, late_days=1, fraction=0.1)
+    report = results_json(graded().model_copy(update={"lateness": late}))
+    VALIDATOR.validate(report)
+    assert report is not None and report["score"] == pytest.approx(0.9 * (graded().score or 0), abs=0.005)
+    (line,) = (test for test in report["tests"] if test["name"] == "Late hand-in")
+    assert line["output"] == (
+        "Handed in 2026-12-02 23:59, due 2026-11-30 23:59: 2 days late, 1 of them free. 10 % of the score is taken off."
+    )
+    assert "score" not in line and report["extra_data"]["lateness"]["fraction"] == 0.1
+    assert results_json(graded())["extra_data"]["lateness"] is None  # type: ignore[index]
+
+
+def test_the_essay_is_a_row_graded_by_hand() -> None:
+    row = CriterionResult(
+        name="reflection", title="Reflection", kind="manual", status=Status.PENDING, points=10, message="missing"
+    )
+    report = results_json(graded().model_copy(update={"manual": (row,)}))
+    VALIDATOR.validate(report)
+    assert report is not None
+    assert report["tests"][-1]["number"] == "2.1"
+    assert report["tests"][-1]["output"] == "Graded by hand: up to 10 points.\nmissing"
 
 
 def test_anything_ungraded_means_no_report() -> None:

@@ -11,9 +11,15 @@ def test_seeds_and_the_words_of_holding_flags_stay_with_staff() -> None:
 
 
 def test_a_flag_that_nobody_foresaw_gets_neutral_words() -> None:
-    flag = Flag(code="look-alike", message="same as trent", holds=True)
+    flag = Flag(code="a-new-one", message="same as trent", holds=True)
     (shown,) = for_student(submission("a", task(Status.HELD, flags=(flag,)))).tasks[0].flags
     assert shown.holds and shown.code == "second-look" and "trent" not in shown.message and "person" in shown.message
+
+
+def test_a_look_alike_is_told_without_what_it_looks_like() -> None:
+    flag = Flag(code="look-alike", message="the checkpoint is lab8_vanilla.pt", holds=True)
+    (shown,) = for_student(submission("a", task(Status.HELD, flags=(flag,)))).tasks[0].flags
+    assert shown.message == "This hand-in matches published material; a person will look at it."
 
 
 def test_everything_else_stays() -> None:

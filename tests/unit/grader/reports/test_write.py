@@ -24,6 +24,12 @@ def test_a_submission_gets_its_three_files(tmp_path: Path, pictures: dict[str, l
     assert json.loads((folder / "results.json").read_bytes())["score"] == 85.41
 
 
+def test_an_essay_in_pdf_lies_beside_the_report_as_it_is(tmp_path: Path) -> None:
+    essay = Artifact(name="reflection.pdf", media_type="application/pdf", data=b"%PDF-1.7 \xff\r\n")
+    write_submission(graded(), {"": [essay]}, tmp_path)
+    assert (tmp_path / "reflection.pdf").read_bytes() == essay.data
+
+
 def test_nothing_in_the_folder_speaks_of_others_but_the_hidden_test(tmp_path: Path) -> None:
     write_submission(held(), {}, tmp_path)
     assert "mallory" not in (tmp_path / "report.html").read_text(encoding="utf-8") + (tmp_path / "report.json").read_text(
