@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grader.errors import CourseError
+from grader.fetching.hosts import LinkSettings
 from grader.lateness import Deadline
 from grader.spec import LabSpec, load_spec
 
@@ -51,10 +52,11 @@ class CourseSettings(BaseModel):
 
 
 class CourseFile(BaseModel):
-    """A whole course.toml: [course], and a [lab.<id>] for each lab with a due date."""
+    """A whole course.toml: [course], [links], and a [lab.<id>] for each lab with a due date."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     course: CourseSettings
+    links: LinkSettings = LinkSettings()
     lab: dict[str, Deadline] = Field(default_factory=dict)
 
 
@@ -68,6 +70,11 @@ class Course:
     @property
     def settings(self) -> CourseSettings:
         return self.file.course
+
+    @property
+    def links(self) -> LinkSettings:
+        """Where checkpoints may be fetched from."""
+        return self.file.links
 
     def deadline(self, lab: str) -> Deadline:
         """When a lab is due and what being late costs; without a due date where course.toml says nothing."""
@@ -102,6 +109,11 @@ class LabFolder:
     @property
     def results(self) -> Path:
         return self.root / "results"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints that were fetched from links, each under the hash of its contents."""
+        return self.root / "checkpoints"
 
     def template(self, notebook: str) -> Path:
         """The pristine template of a notebook."""

@@ -4,13 +4,14 @@ import fnmatch
 import hashlib
 import os
 import re
+import tempfile
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from grader.errors import IntakeError, UngradedError
+from grader.errors import GraderError, IntakeError, UngradedError
 from grader.link_list import inside, parse_links
 from grader.models import Lateness, Problem
 from grader.notebook import MAX_BYTES as MAX_NOTEBOOK
@@ -139,6 +140,15 @@ def take(handin: Handin, into: Path, spec: LabSpec) -> Submission:
     return Submission(
         handin.student, handin.attempt, into, notebooks, links, dict(copier.refused), tuple(warnings), copier.digest.hexdigest()
     )
+
+
+def links_of(handin: Handin, spec: LabSpec) -> Mapping[str, str]:
+    """Task -> checkpoint link, as in the submission that `take` would make; none where the hand-in cannot be read."""
+    with suppress(GraderError, OSError), tempfile.TemporaryDirectory(prefix="grader-") as folder, handin.open() as files:
+        base = _base(files.names())
+        names = [name.removeprefix(base) for name in files.names() if name.startswith(base)]
+        return _take_links(_Copier(files, base, Path(folder)), names, spec)[0]
+    return {}
 
 
 def student_id(name: str) -> str:

@@ -5,6 +5,11 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 _NAMED = re.compile(r"^([\w .-]+?)\s*[:=]\s*(?!//)(\S.*)$")
+_URL = re.compile(r"(?i)https?://[^\s<>\"'|]+")
+_BARE_URL = re.compile(
+    r"(?i)(www\.|(drive|docs)\.google\.com\b)|([a-z0-9-]+\.)+[a-z]{2,}(:\d+)?/(?!.*\.(pt|pth|ckpt|safetensors)$)"
+)
+"""A link without its scheme, as address bars show it: a host's name and something after it that is no checkpoint's name."""
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -19,7 +24,7 @@ def parse_links(data: bytes, tasks: Mapping[str, str]) -> tuple[dict[str, str], 
     named: dict[str, str] = {}
     bare: list[str] = []
     warnings: list[str] = []
-    for number, line in enumerate(_decode(data).splitlines(), 1):
+    for number, line in enumerate(decode(data).splitlines(), 1):
         text = re.sub(r"(^|\s)#.*$", "", line).strip()
         if not text:
             continue
@@ -39,18 +44,18 @@ def parse_links(data: bytes, tasks: Mapping[str, str]) -> tuple[dict[str, str], 
 def inside(link: str) -> str | None:
     """The link as a clean relative path, None where it is a URL, absolute, or leads out of the hand-in."""
     path = PurePosixPath(link.replace("\\", "/"))
-    if _SCHEME.match(link) or path.is_absolute() or ".." in path.parts or not path.parts or "\0" in link:
+    if is_web(link) or _SCHEME.match(link) or path.is_absolute() or ".." in path.parts or not path.parts or "\0" in link:
         return None
     return str(path)
 
 
 def is_web(link: str) -> bool:
     """Whether the link leads to the web."""
-    return re.match(r"(?i)https?://|(www|drive)\.", link) is not None
+    return _URL.match(link) is not None or _BARE_URL.match(link) is not None
 
 
-def _decode(data: bytes) -> str:
-    """Text in UTF-8, in Windows' UTF-16 with its mark, or else taken as Latin-1."""
+def decode(data: bytes) -> str:
+    """A student's text in UTF-8, in Windows' UTF-16 with its mark, or else taken as Latin-1."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
     try:
@@ -60,7 +65,9 @@ def _decode(data: bytes) -> str:
 
 
 def _unquoted(text: str) -> str:
-    return text.strip().strip("\"'<>").strip()
+    """The link of a line: a URL without what stands around it (a number, Markdown), else the text without quotes."""
+    url = _URL.search(text)
+    return url[0].rstrip(").,;]") if url else text.strip().strip("\"'<>").strip()
 
 
 def _stem(notebook: str) -> str:

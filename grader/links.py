@@ -1,39 +1,50 @@
-"""From a task's checkpoint link to the file: inside the submission, checked by its first bytes, never loaded here."""
+"""From a task's checkpoint link to the file, in the submission or fetched, checked by its first and last bytes, never loaded here."""
 
 import os
 import urllib.parse
 from pathlib import Path
 
-from grader.errors import CheckpointError, UngradedError
+from grader.errors import CheckpointError, GraderError, UngradedError
 from grader.intake import CHECKPOINTS, LINKS, Submission
 from grader.link_list import inside, is_web
 from grader.spec import Task
 
 _TORCH_ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80\x02"
+_ZIP_END = b"PK\x05\x06"
+_LONGEST_TAIL = 2**16 + 22
+"""Bytes in which the end record of a zip archive lies."""
 
 
-def checkpoint(submission: Submission, task: Task, *, trust: bool = False) -> Path:
+def checkpoint(submission: Submission, task: Task, *, trust: bool = False, fetched: Path | GraderError | None = None) -> Path:
     """The checkpoint of a task: where checkpoint_links.txt says, else the one checkpoint beside the notebook.
 
     trust: also take absolute paths and `file:` links (submissions that the grader's own user wrote).
+    fetched: what came of the task's link, where it leads to the web: the file, or why there is none.
 
     Raises:
         CheckpointError: there is none, or what is there is no checkpoint.
-        UngradedError: the link leads to the web, from where this version fetches nothing.
+        UngradedError: it could not be fetched for a reason that is not the student's.
     """
     link = submission.links.get(task.id)
+    if link and is_web(link):
+        path = _expect_fetched(link, fetched)
+        diagnose(path, task.limits.checkpoint_mb * 2**20, f"the file at {link[:200]}")
+        return path
     path = _linked(submission, link, trust) if link else _beside(submission, task)
-    _diagnose(path, task.limits.checkpoint_mb * 2**20)
+    diagnose(path, task.limits.checkpoint_mb * 2**20, path.name)
     return path
 
 
+def _expect_fetched(link: str, fetched: Path | GraderError | None) -> Path:
+    if fetched is None:
+        raise UngradedError(f"{link[:200]}: links to the web are fetched by `grader run` and `grader fetch` alone")
+    if isinstance(fetched, GraderError):
+        raise fetched
+    return fetched
+
+
 def _linked(submission: Submission, link: str, trust: bool) -> Path:
-    if is_web(link):
-        raise UngradedError(
-            f"{link[:200]}: links to the web are not fetched yet by this version; put the file in the submission and "
-            f"write its name into {LINKS}"
-        )
     name = inside(link)
     if name is None and trust:
         return submission.root / urllib.parse.unquote(link.removeprefix("file:").removeprefix("//"))
@@ -71,24 +82,35 @@ def _beside(submission: Submission, task: Task) -> Path:
     )
 
 
-def _diagnose(path: Path, limit: int) -> None:
-    """Raise CheckpointError where the size or the first bytes show that torch cannot load the file."""
+def diagnose(path: Path, limit: int, what: str) -> None:
+    """Do nothing if torch may be able to load the file, judged by its size and its first and last bytes.
+
+    limit: most bytes. what: the file, in words.
+
+    Raises:
+        CheckpointError: it is too large, or something else.
+    """
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(1024)
+            file.seek(max(0, size - _LONGEST_TAIL))
+            end = file.read(_LONGEST_TAIL)
     except OSError as error:
-        raise CheckpointError(
-            f"{path.name} cannot be opened ({error.strerror}); expected a file written by torch.save"
-        ) from error
+        raise CheckpointError(f"{what} cannot be opened ({error.strerror}); expected a file written by torch.save") from error
     if size > limit:
         raise CheckpointError(
-            f"{path.name} has {size / 2**20:.1f} MB, more than {limit / 2**20:.0f} MB: hand in handin.pt (the generator "
+            f"{what} has {size / 2**20:.1f} MB, more than {limit / 2**20:.0f} MB: hand in handin.pt (the generator "
             "alone), not resume.pt"
         )
     if found := _not_a_checkpoint(start):
         raise CheckpointError(
-            f"{path.name} is {found}; expected a file written by torch.save: hand in the notebook's handin.pt itself"
+            f"{what} is {found}; expected a file written by torch.save: hand in the notebook's handin.pt itself"
+        )
+    if start.startswith(_TORCH_ZIP) and _ZIP_END not in end:
+        raise CheckpointError(
+            f"{what} is the beginning of a checkpoint ({size:,} bytes): an upload or download was cut off; upload handin.pt once more, "
+            "and compare its size"
         )
 
 

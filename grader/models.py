@@ -116,6 +116,24 @@ class Usage(Model):
     phases: dict[str, float] = Field(default_factory=dict, description="CPU seconds by phase: startup, imports, student, scoring")
 
 
+class Fetch(Model):
+    """An attempt to fetch the checkpoint at a link, and what came of it; kept for ever."""
+
+    lab: str
+    student: str
+    task: str
+    link: str
+    at: datetime = Field(description="when it ended, UTC")
+    outcome: Literal["kept", "seen", "failed", "ungraded"] = Field(
+        description="kept: this file counts from now on; seen: fetched again, and the file of before still counts; failed: the student's "
+        "fault; ungraded: nobody's or ours"
+    )
+    sha256: str | None = None
+    size: int | None = Field(None, description="bytes")
+    host: str | None = Field(None, description="the host that sent the file, after all redirects")
+    message: str = Field("", description="why there is no file, or which file this one replaced")
+
+
 class Provenance(Model):
     """Everything needed to say where a score came from."""
 
@@ -124,6 +142,7 @@ class Provenance(Model):
     template_sha256: str
     notebook_sha256: str | None = None
     checkpoint_sha256: str | None = None
+    fetch: Fetch | None = Field(None, description="where the checkpoint came from, if from a link to the web")
     pack: str | None = None
     pack_sha256: str | None = None
     pack_public: bool | None = None

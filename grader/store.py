@@ -1,7 +1,8 @@
-"""The database of a course: every result that was ever given, appended and never overwritten."""
+"""The database of a course: every result that was ever given and every file that was fetched, appended and never overwritten."""
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from grader.errors import StoreError
-from grader.models import Artifact, Status, SubmissionResult
+from grader.models import Artifact, Fetch, Status, SubmissionResult
 
 
 class Base(DeclarativeBase):
@@ -50,6 +51,23 @@ class ArtifactRow(Base):
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class FetchRow(Base):
+    """One attempt to fetch the checkpoint at a link; columns as the fields of `Fetch`."""
+
+    __tablename__ = "fetches"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lab: Mapped[str] = mapped_column(String, index=True)
+    student: Mapped[str] = mapped_column(String, index=True)
+    task: Mapped[str] = mapped_column(String)
+    link: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    outcome: Mapped[str] = mapped_column(String)
+    sha256: Mapped[str | None] = mapped_column(String)
+    size: Mapped[int | None]
+    host: Mapped[str | None] = mapped_column(String)
+    message: Mapped[str] = mapped_column(Text)
+
+
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
     """WAL keeps readers and the one writer apart and survives a kill; FULL makes a committed grade durable."""
     connection.execute("PRAGMA journal_mode=WAL")
@@ -66,6 +84,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._writing = threading.Lock()
         self._engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _set_pragmas)
         with self._translated():
@@ -132,7 +151,23 @@ class Store:
             body=result.model_dump_json(),
             artifacts=rows,
         )
-        with self._translated(), Session(self._engine) as session, session.begin():
+        self._append(row)
+
+    def add_fetch(self, fetch: Fetch) -> None:
+        """Append an attempt to fetch a checkpoint; may be called by any thread."""
+        self._append(FetchRow(**fetch.model_dump()))
+
+    def fetches(self, lab: str) -> list[Fetch]:
+        """All attempts to fetch checkpoints of a lab, oldest first."""
+        names = Fetch.model_fields
+        with self._translated(), Session(self._engine) as session:
+            rows = session.scalars(select(FetchRow).where(FetchRow.lab == lab).order_by(FetchRow.id)).all()
+            found = [{name: getattr(row, name) for name in names} for row in rows]
+        return [Fetch.model_validate({**row, "at": row["at"].replace(tzinfo=UTC)}) for row in found]  # SQLite keeps no time zone
+
+    def _append(self, row: Base) -> None:
+        """One transaction, one thread at a time."""
+        with self._writing, self._translated(), Session(self._engine) as session, session.begin():
             session.add(row)
 
     def settled_keys(self, lab: str, again: Container[str] = (Status.UNGRADED,)) -> set[str]:

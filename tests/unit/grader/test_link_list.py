@@ -70,6 +70,54 @@ def test_only_plain_relative_paths_are_inside(link: str, path: str | None) -> No
     assert inside(link) == path
 
 
-def test_is_web() -> None:
-    assert is_web("HTTPS://x.org") and is_web("http://x") and is_web("drive.google.com/x")
-    assert not is_web("handin.pt") and not is_web("file:///x")
+@pytest.mark.parametrize(
+    "link",
+    [
+        *("HTTPS://x.org", "http://x", "https://files.example.edu/handin.pt", "http://10.0.0.5:8000/x"),
+        *(
+            "drive.google.com/file/d/1/view",
+            "Drive.Google.com",
+            "docs.google.com/uc?id=1",
+            "www.dropbox.com",
+            "www.x.org/handin.pt",
+        ),
+        *("bit.ly/3xYz", "1drv.ms/u/s!A", "files.example.edu:8443/x"),
+    ],
+)
+def test_links_to_the_web_with_or_without_their_scheme(link: str) -> None:
+    assert is_web(link)
+    assert inside(link) is None
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "handin.pt",
+        "runs/best.pt",
+        "file:///x",
+        "runs.old/best.pt",
+        "lab8.1/handin.ckpt",
+        "./my.model/x",
+        "/x.y/z",
+        "C:\\x",
+        "a.b",
+    ],
+)
+def test_files_are_no_links_to_the_web(link: str) -> None:
+    assert not is_web(link)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "https://x.org/a",
+        "1. https://x.org/a",
+        "- https://x.org/a.",
+        "[handin.pt](https://x.org/a)",
+        "my model: https://x.org/a",
+        "<https://x.org/a>",
+    ],
+)
+def test_what_stands_around_a_url_is_dropped(line: str) -> None:
+    links, _ = parse_links(line.encode(), {"vanilla": "lab8_vanilla.ipynb"})
+    assert links.get("vanilla", "none") == ("https://x.org/a" if not line.startswith("my") else "none")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.errors import CheckpointError, UngradedError
+from grader.errors import CheckpointError, GraderError, UngradedError
 from grader.intake import Handin, take
 from grader.links import checkpoint
 from grader.spec import Lab, LabSpec, Limits, Task, UnitCriterion
@@ -17,13 +17,14 @@ def task(id: str) -> Task:
     return Task(id=id, notebook=f"lab8_{id}.ipynb", dataset="mnist", shape=(28, 28), criterion=criterion, limits=limits)
 
 
-def saved(*, zip_format: bool = True) -> bytes:
+def saved(*, zip_format: bool = True, numbers: int = 3) -> bytes:
     file = io.BytesIO()
-    torch.save({"w": torch.zeros(3)}, file, _use_new_zipfile_serialization=zip_format)
+    torch.save({"w": torch.zeros(numbers)}, file, _use_new_zipfile_serialization=zip_format)
     return file.getvalue()
 
 
 GOOD = saved()
+LONG = saved(numbers=100_000)
 VANILLA, CWGAN = task("vanilla"), task("cwgan")
 
 
@@ -34,12 +35,12 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def found(folder: Path, *tasks: Task, trust: bool = False) -> str:
+def found(folder: Path, *tasks: Task, trust: bool = False, fetched: Path | GraderError | None = None, name: str = "copy") -> str:
     """The checkpoint of the first task, relative to the submission where it lies in it."""
     tasks = tasks or (VANILLA,)
     spec = LabSpec(lab=Lab(id="lab8", title="Lab", files=()), task=tuple(sorted(tasks, key=lambda t: t.id, reverse=True)))
-    submission = take(Handin("s", "s", "1", folder, ("1",)), folder.parent / "copy", spec)
-    path = checkpoint(submission, tasks[0], trust=trust)
+    submission = take(Handin("s", "s", "1", folder, ("1",)), folder.parent / name, spec)
+    path = checkpoint(submission, tasks[0], trust=trust, fetched=fetched)
     return str(path.relative_to(submission.root)) if path.is_relative_to(submission.root) else str(path)
 
 
@@ -123,10 +124,35 @@ def test_trusted_submissions_may_point_anywhere(folder: Path, tmp_path: Path, pr
     assert found(link(folder, f"{prefix}{tmp_path}/my%20model.pt"), trust=True) == str(tmp_path / "my model.pt")
 
 
-@pytest.mark.parametrize("target", ["https://drive.google.com/file/d/1/view", "HTTP://x.org/a.pt", "drive.google.com/x"])
-def test_the_web_is_not_the_students_fault(folder: Path, target: str) -> None:
-    with pytest.raises(UngradedError, match=r"not fetched yet by this version; put the file in the submission"):
-        found(link(folder, target))
+WEB = "https://drive.google.com/file/d/1/view"
+
+
+def test_a_link_to_the_web_leads_to_what_was_fetched(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "aaaa").write_bytes(GOOD)
+    put(folder, handin_DOT_pt=b"not this one")
+    assert found(link(folder, WEB), fetched=tmp_path / "aaaa") == str(tmp_path / "aaaa")
+
+
+def test_why_nothing_was_fetched_is_passed_on(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        found(link(folder, WEB), fetched=CheckpointError("no such file"))
+    with pytest.raises(UngradedError, match="quota"):
+        found(link(folder, WEB), fetched=UngradedError("quota"), name="2")
+    with pytest.raises(UngradedError, match="fetched by `grader run` and `grader fetch` alone"):
+        found(link(folder, WEB), name="3")
+
+
+def test_what_was_fetched_is_diagnosed_under_its_links_name(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "aaaa").write_bytes(b"<html>")
+    with pytest.raises(CheckpointError, match=r"the file at https://drive\.google\.com/file/d/1/view is an HTML page"):
+        found(link(folder, WEB), fetched=tmp_path / "aaaa")
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_an_upload_that_was_cut_off_is_named(folder: Path, share: float) -> None:
+    with pytest.raises(CheckpointError, match=r"handin\.pt is the beginning of a checkpoint \([\d,]+ bytes\)"):
+        found(put(folder, handin_DOT_pt=LONG[: int(len(LONG) * share)]))
+    assert found(put(folder, handin_DOT_pt=LONG), name="again") == "handin.pt"
 
 
 def test_a_large_checkpoint_is_refused_with_its_limit(folder: Path) -> None:

@@ -1,5 +1,6 @@
 import threading
 from collections import Counter
+from concurrent.futures import Future
 
 import pytest
 
@@ -100,3 +101,22 @@ def test_a_slot_is_free_again_after_an_exception() -> None:
         with pytest.raises(ValueError):
             list(run([0], grade, 1))
     assert list(run([7, 8], grade, 1)) == [0, 0]
+
+
+def test_an_item_that_is_not_ready_keeps_nobody_waiting() -> None:
+    arrived: dict[str, Future[None]] = {name: Future() for name in "abc"}
+    arrived["b"].set_result(None)
+    arrived["c"].set_result(None)
+    results = run(["a", "b", "c"], lambda item, slot: item, 1, arrived.__getitem__)
+    assert [next(results), next(results)] == ["b", "c"]
+    threading.Timer(0.05, arrived["a"].set_result, [None]).start()
+    assert list(results) == ["a"]
+
+
+def test_an_item_that_becomes_ready_starts_while_another_is_under_way() -> None:
+    arrived: dict[str, Future[None]] = {name: Future() for name in "ab"}
+    arrived["a"].set_result(None)
+    watch = Watch(2)
+    threading.Timer(0.05, arrived["b"].set_result, [None]).start()
+    assert sorted(item for item, _ in run(["a", "b"], watch.grade, 2, arrived.__getitem__)) == ["a", "b"]  # type: ignore[arg-type]
+    assert watch.most == 2

@@ -1,0 +1,92 @@
+"""Checkpoints fetched in the background, ahead of the submissions that need them."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from grader.errors import CheckpointError, GraderError, UngradedError
+from grader.fetching.fetcher import Fetcher
+from grader.intake import Handin, links_of
+from grader.link_list import is_web
+from grader.models import Fetch
+from grader.snapshot import Again, Snapshot, Wanted
+from grader.spec import LabSpec
+
+THREADS = 4
+"""Downloads at a time; how often one begins is the fetcher's pace."""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What came of the links of a hand-in, by task.
+
+    files: the file, or why there is none. entries: the log's entry of either. warnings: what the result should say about them.
+    """
+
+    files: Mapping[str, Path | GraderError] = field(default_factory=dict)
+    entries: Mapping[str, Fetch] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Downloads:
+    """Fetches what is not in the snapshot, each link once; a context manager, at whose end nothing is under way any more."""
+
+    def __init__(self, snapshot: Snapshot, fetcher: Fetcher, spec: LabSpec, threads: int = THREADS) -> None:
+        self._snapshot, self._fetcher, self._spec = snapshot, fetcher, spec
+        self._tried: dict[Wanted, Fetch] = {}
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="download")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._fetcher.stop()
+        self._pool.shutdown(cancel_futures=True)
+
+    def wanted(self, handin: Handin) -> tuple[Wanted, ...]:
+        """The links of a hand-in that lead to the web."""
+        limits = {task.id: task.limits.checkpoint_mb * 2**20 for task in self._spec.task}
+        links = links_of(handin, self._spec)
+        return tuple(Wanted(handin.student, task, link, limits[task]) for task, link in links.items() if is_web(link))
+
+    def ready(self, handin: Handin) -> Future[None]:
+        """A future that is done as soon as each link of a hand-in has its file, or a reason why not; it never fails."""
+        missing = [w for w in self.wanted(handin) if w not in self._tried and self._snapshot.kept(w) is None]
+        return self._pool.submit(self._try_all, missing) if missing else settled()
+
+    def take(self, wanted: Wanted, again: Again) -> Future[Fetch]:
+        """The entry of one link, fetched if need be."""
+        return self._pool.submit(self._snapshot.take, wanted, self._fetcher, again)
+
+    def identity(self, handin: Handin) -> str:
+        """Differs whenever the result of a hand-in must because of what its links lead to."""
+        return "\n".join(map(self._snapshot.identity, self.wanted(handin)))
+
+    def of(self, handin: Handin) -> Linked:
+        """What came of the links of a hand-in that is ready."""
+        entries = {wanted.task: self._entry(wanted) for wanted in self.wanted(handin)}
+        warnings = [self._snapshot.warning(wanted) for wanted in self.wanted(handin)]
+        return Linked({task: self._file(entry) for task, entry in entries.items()}, entries, tuple(filter(None, warnings)))
+
+    def _entry(self, wanted: Wanted) -> Fetch:
+        return self._snapshot.kept(wanted) or self._tried[wanted]
+
+    def _file(self, entry: Fetch) -> Path | GraderError:
+        if entry.outcome == "kept":
+            return self._snapshot.path(entry)
+        kind = CheckpointError if entry.outcome == "failed" else UngradedError
+        return kind(f"{entry.link[:200]}: {entry.message}")
+
+    def _try_all(self, missing: Sequence[Wanted]) -> None:
+        for wanted in missing:
+            self._tried[wanted] = self._snapshot.take(wanted, self._fetcher)
+
+
+def settled() -> Future[None]:
+    """A future that is done."""
+    done: Future[None] = Future()
+    done.set_result(None)
+    return done
