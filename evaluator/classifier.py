@@ -32,11 +32,15 @@ def _stage(channels_in: int, channels_out: int) -> list[nn.Module]:
 
 
 class Classifier(nn.Module):
-    """Three convolutions, one hidden layer of 128 features, ten classes; about 240,000 parameters."""
+    """Three convolutions, one hidden layer of 128 features, ten classes; about 240,000 parameters.
 
-    def __init__(self) -> None:
+    A fine one looks at every pixel; the other's first layer takes steps of two, which is cheaper and suffices for strokes.
+    """
+
+    def __init__(self, *, fine: bool) -> None:
         super().__init__()
-        stem = [nn.Conv2d(1, 32, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+        coarse = [nn.Conv2d(1, 32, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+        stem = _stage(1, 32) if fine else coarse
         self.body = nn.Sequential(*stem, *_stage(32, 64), *_stage(64, 128), nn.Flatten())
         self.neck = nn.Sequential(nn.Linear(128 * 3 * 3, DIMENSION, bias=False), nn.BatchNorm1d(DIMENSION, affine=False))
         self.head = nn.Linear(DIMENSION, CLASSES)
@@ -79,7 +83,8 @@ def normalise(classifier: Classifier, images: Bytes) -> None:
 
 def restored(weights: Mapping[str, NDArray[np.generic]]) -> Classifier:
     """A classifier with the weights, arrays by name, that a pack keeps; ready to extract."""
-    classifier = Classifier().to(memory_format=torch.channels_last)
+    fine = weights["body.0.weight"].shape[-1] == 3  # the kernel of the first layer tells the networks apart
+    classifier = Classifier(fine=fine).to(memory_format=torch.channels_last)
     classifier.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return classifier.eval()
 

@@ -3,6 +3,7 @@
 EvaluatorError
 ├── ImagesError        the images cannot be measured: type, shape, how many
 │   └── CountError     not the number of images that the metric's name states
+├── LabelsError        the classes asked for are missing, or unfit for the images
 ├── FeaturesError      features or moments that no statistic can be computed from
 ├── UnknownMetricError no metric has that name
 └── PackError          a pack is missing, damaged, or cannot be built
@@ -21,6 +22,10 @@ class ImagesError(EvaluatorError):
 
 class CountError(ImagesError):
     """There are not as many images as the metric's name states."""
+
+
+class LabelsError(EvaluatorError):
+    """A metric needs the classes asked for and has none, or they have the wrong type, shape, range or balance."""
 
 
 class FeaturesError(EvaluatorError):

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.agreement import class_agreement, confusion
 from evaluator.arrays import Bytes, Floats, Integers
+from evaluator.class_fid import by_class, class_fid, class_fids
 from evaluator.confidence import confident
 from evaluator.duplicates import duplicates
-from evaluator.errors import CountError, UnknownMetricError
+from evaluator.errors import CountError, LabelsError, UnknownMetricError
 from evaluator.fid import fid
 from evaluator.histogram import class_counts, class_kl
 from evaluator.images import checked
+from evaluator.labels import checked_labels
 from evaluator.measurement import Measurement
 from evaluator.memorisation import memorised
 from evaluator.neighbours import nearest
@@ -55,6 +58,10 @@ class Description:
     """(classes,), share of the images in each class."""
     closest: tuple[Neighbour, ...]
     """The images nearest to a real one, nearest first."""
+    confusion: Integers | None
+    """(classes, classes), images asked for as the row's class that are most likely of the column's; None without labels."""
+    class_fids: Floats | None
+    """(classes,), distance of each class's images to real ones of the class; None without labels."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,18 @@ class Sample:
 
     images: Bytes
     pack: Pack
+    labels: Integers | None = None
+    """(n,), the class that each image was asked for as; None where the images were not asked for by class."""
 
     @classmethod
-    def of(cls, images: NDArray[np.generic], pack: Pack) -> Sample:
-        """Take images, uint8 (n, 28, 28) in random order; raises ImagesError for anything else."""
-        return cls(checked(images), pack)
+    def of(cls, images: NDArray[np.generic], pack: Pack, labels: NDArray[np.generic] | None = None) -> Sample:
+        """Take images, uint8 (n, 28, 28), and the classes asked for, integers (n,), if they were.
+
+        The order must be random, or one in which the classes asked for take turns: intervals come from leaving out runs of
+        consecutive images, which should not differ in kind. Raises ImagesError or LabelsError for anything else.
+        """
+        images = checked(images)
+        return cls(images, pack, None if labels is None else checked_labels(labels, len(images), len(pack.test_by_class)))
 
     @cached_property
     def extraction(self) -> Extraction:
@@ -81,8 +95,33 @@ class Sample:
         """Squared code distance to, and row in the pack of, the nearest real image of each."""
         return nearest(self.pack.projection.encode(self.images), self.pack.codes)
 
+    @cached_property
+    def asked(self) -> Integers:
+        """The classes asked for (n,); raises LabelsError where there are none."""
+        if self.labels is None:
+            raise LabelsError(
+                f"metrics by class need the class that each image was asked for as: pass {len(self.images):,} labels"
+            )
+        return self.labels
+
+    @cached_property
+    def confusion(self) -> Integers:
+        """(classes, classes), images asked for as the row's class that are most likely of the column's."""
+        asked = self.asked
+        return confusion(self.extraction.probabilities, asked)
+
+    @cached_property
+    def by_class(self) -> Floats:
+        """Features (classes, n / classes, D) by the classes asked for; raises LabelsError where some came more often."""
+        asked = self.asked
+        return by_class(self.extraction.features, asked, len(self.pack.test_by_class))
+
     def measure(self, metrics: Sequence[str]) -> dict[str, Measurement]:
-        """Measure by the metrics named; raises UnknownMetricError, or CountError where a name states another n."""
+        """Measure by the metrics named.
+
+        Raises UnknownMetricError, CountError where a name states another n, or LabelsError where a metric needs the classes
+        asked for and they were not given or did not come equally often.
+        """
         return {name: self._measure(name) for name in metrics}
 
     def _measure(self, name: str) -> Measurement:
@@ -94,7 +133,10 @@ class Sample:
         return variant.measure(self, name)
 
     def describe(self, closest: int = 10) -> Description:
-        """Classes, and the `closest` nearest pairs of a generated and a real image."""
+        """Classes, and the `closest` nearest pairs of a generated and a real image.
+
+        Raises LabelsError where there are labels and some class was asked for more often than another.
+        """
         probabilities = self.extraction.probabilities
         squared, _ = self.nearest
         order = np.argsort(squared, kind="stable")[:closest]
@@ -103,6 +145,8 @@ class Sample:
             confidences=probabilities.max(axis=1),
             shares=class_counts(probabilities) / len(self.images),
             closest=tuple(self._neighbour(int(image)) for image in order),
+            confusion=None if self.labels is None else self.confusion,
+            class_fids=None if self.labels is None else class_fids(self.by_class, self.pack.test_by_class),
         )
 
     def _neighbour(self, image: int) -> Neighbour:
@@ -118,6 +162,8 @@ class Variant:
 
     n: int
     measure: Callable[[Sample, str], Measurement]
+    needs_labels: bool = False
+    """Whether it compares with the classes asked for."""
 
 
 def _fid_test(sample: Sample, name: str) -> Measurement:
@@ -144,6 +190,14 @@ def _memorised(sample: Sample, name: str) -> Measurement:
     return memorised(sample.nearest[0], sample.pack.card.thresholds.memorised, name)
 
 
+def _class_agreement(sample: Sample, name: str) -> Measurement:
+    return class_agreement(sample.confusion, name)
+
+
+def _class_fid(sample: Sample, name: str) -> Measurement:
+    return class_fid(sample.by_class, sample.pack.test_by_class, name)
+
+
 METRICS = {
     "fid2k_test_indomain": Variant(2_000, _fid_test),
     "fid2k_train_indomain": Variant(2_000, _fid_train),
@@ -152,18 +206,24 @@ METRICS = {
     "confident2k_indomain": Variant(2_000, _confident),
     "duplicates2k_pixels": Variant(2_000, _duplicates),
     "memorised2k_traintest_pixels": Variant(2_000, _memorised),
+    "class_agreement2k_indomain": Variant(2_000, _class_agreement, needs_labels=True),
+    "class_agreement10k_indomain": Variant(10_000, _class_agreement, needs_labels=True),
+    "class_fid2k_test_indomain": Variant(2_000, _class_fid, needs_labels=True),
 }
 """Metric, sample count, reference and extractor, all in the name: never one name for two things."""
 
 
-def evaluate(images: NDArray[np.generic], pack: Pack, metrics: Sequence[str]) -> dict[str, Measurement]:
-    """Measure images, uint8 (n, 28, 28) in random order, by the metrics named, in their order.
+def evaluate(
+    images: NDArray[np.generic], pack: Pack, metrics: Sequence[str], labels: NDArray[np.generic] | None = None
+) -> dict[str, Measurement]:
+    """Measure images, uint8 (n, 28, 28), by the metrics named, in their order.
 
-    Identical images give identical numbers. Raises ImagesError, CountError or UnknownMetricError.
+    `labels`, integers (n,), are the classes asked for. For the images' order and for what is raised see `Sample`. Identical
+    images give identical numbers.
     """
-    return Sample.of(images, pack).measure(metrics)
+    return Sample.of(images, pack, labels).measure(metrics)
 
 
-def describe(images: NDArray[np.generic], pack: Pack) -> Description:
+def describe(images: NDArray[np.generic], pack: Pack, labels: NDArray[np.generic] | None = None) -> Description:
     """Describe images, uint8 (n, 28, 28), for a report; `Sample` does this and `evaluate` on one set of features."""
-    return Sample.of(images, pack).describe()
+    return Sample.of(images, pack, labels).describe()

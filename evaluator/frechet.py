@@ -11,6 +11,7 @@ float64; covariances divide by n − 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +23,12 @@ from evaluator.interval import BLOCKS, jackknife
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and covariance of the features of n images."""
+    """Mean and covariance of the features of a set of images."""
 
     mean: Floats
     """(D,)."""
     covariance: Floats
-    """(D, D), divided by n − 1."""
-    n: int
+    """(D, D), divided by the number of images less one."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def moments(features: Floats) -> Moments:
     """Mean and covariance of features, float (n, D); raises FeaturesError for n < 2 or values that are not finite."""
     x = _checked(features, least=2)
     centred = x - x.mean(axis=0)
-    return Moments(x.mean(axis=0), centred.T @ centred / (len(x) - 1), len(x))
+    return Moments(x.mean(axis=0), centred.T @ centred / (len(x) - 1))
 
 
 def reference(of: Moments) -> Reference:
@@ -86,21 +86,23 @@ def distance_of_features(features: Floats, to: Reference) -> float:
 def distance_interval(features: Floats, to: Reference) -> tuple[float, float, float]:
     """Fréchet distance with the ends of its 95 % interval: value, low, high. Needs at least 40 images.
 
-    The 20 leave-one-block-out distances come from sums over all images less the sums over a block, about a common
-    origin near the mean so that nothing is lost to rounding. Images must be in random order.
+    Images must be in random order, or in one in which classes take turns: the jackknife's blocks are runs of them.
     """
     x = _checked(features, least=2 * BLOCKS)
     value = distance_of_features(x, to)
+    low, high = jackknife(value, leaving_out(x, to), len(x))
+    return value, max(low, 0.0), high
+
+
+def leaving_out(features: Floats, to: Reference) -> Callable[[int, int], float]:
+    """The Fréchet distance of all features, float (n, D), but those from `start` to `stop`, as a function of these two.
+
+    It comes from sums over all images less the sums over those left out, about a common origin near the mean so that
+    nothing is lost to rounding. Needs at least 40 images, and a twentieth of them or fewer left out.
+    """
+    x = _checked(features, least=2 * BLOCKS)
     if len(x) - len(x) // BLOCKS <= x.shape[1]:
-        keep = np.ones(len(x), dtype=bool)
-
-        def without_rows(start: int, stop: int) -> float:
-            keep[:] = True
-            keep[start:stop] = False
-            return distance_of_features(x[keep], to)
-
-        low, high = jackknife(value, without_rows, len(x))
-        return value, max(low, 0.0), high
+        return lambda start, stop: distance_of_features(np.concatenate([x[:start], x[stop:]]), to)
     origin = x.mean(axis=0)
     shifted = x - origin
     products = shifted.T @ shifted
@@ -109,10 +111,9 @@ def distance_interval(features: Floats, to: Reference) -> tuple[float, float, fl
         block, n = shifted[start:stop], len(x) - (stop - start)
         total = -block.sum(axis=0)
         scatter = products - block.T @ block - np.outer(total, total) / n
-        return distance(Moments(origin + total / n, scatter / (n - 1), n), to)
+        return distance(Moments(origin + total / n, scatter / (n - 1)), to)
 
-    low, high = jackknife(value, without, len(x))
-    return value, max(low, 0.0), high
+    return without
 
 
 def _assemble(mean: Floats, trace: float, root: float, to: Reference) -> float:

@@ -1,7 +1,8 @@
 """A pack: all that grading a data set's images needs, in place of the raw data.
 
 A folder with `pack.toml`, for people, and `weights.safetensors`: the classifier in half precision, the moments of the
-features of training and test images, codes of all of them for nearest neighbours, and a few real images for reports.
+features of training images, test images and each class's test images, codes of all images for nearest neighbours, and a
+few real images for reports.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Card(BaseModel):
     """What `pack.toml` says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[1]
+    format: Literal[2]
     name: str
     dataset: str
     seed: int
@@ -87,6 +88,8 @@ class Pack:
     train: Reference
     """Moments of the features of the training images."""
     test: Reference
+    test_by_class: tuple[Reference, ...]
+    """Of the test images of each class."""
     projection: Projection
     codes: Codes
     """int8 (train + test images, components), training images first."""
@@ -135,22 +138,28 @@ def public_pack(dataset: str) -> Pack:
     return Pack.load(PUBLIC / dataset)
 
 
-def tensors_of_moments(split: Split, moments: Moments) -> Tensors:
-    """The tensors in which a pack keeps the moments of a split."""
-    return {f"{split}.mean": moments.mean, f"{split}.covariance": moments.covariance}
+def tensors_of_moments(split: str, moments: Moments) -> Tensors:
+    """The tensors in which a pack keeps moments: single precision, of the covariance the upper triangle."""
+    triangle = moments.covariance[np.triu_indices(len(moments.mean))]
+    return {f"{split}.mean": moments.mean.astype(np.float32), f"{split}.covariance": triangle.astype(np.float32)}
 
 
-def _reference(split: Split, tensors: Tensors, n: int) -> Reference:
-    return reference(Moments(_floats(tensors[f"{split}.mean"]), _floats(tensors[f"{split}.covariance"]), n))
+def _reference(split: str, tensors: Tensors) -> Reference:
+    mean = _floats(tensors[f"{split}.mean"])
+    upper = np.zeros((len(mean), len(mean)))
+    upper[np.triu_indices(len(mean))] = tensors[f"{split}.covariance"]
+    return reference(Moments(mean, upper + np.triu(upper, 1).T))
 
 
 def _assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
     prefix = "classifier."
+    classes = len(tensors[f"{prefix}head.bias"])
     return Pack(
         card=card,
         sha256=sha256,
-        train=_reference("train", tensors, card.train_images),
-        test=_reference("test", tensors, card.test_images),
+        train=_reference("train", tensors),
+        test=_reference("test", tensors),
+        test_by_class=tuple(_reference(f"test.{k}", tensors) for k in range(classes)),
         projection=Projection(_floats(tensors["projection.mean"]), _floats(tensors["projection.axes"])),
         codes=tensors["codes"].astype(np.int8, copy=False),
         labels=tensors["labels"].astype(np.uint8, copy=False),

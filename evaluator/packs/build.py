@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -14,17 +16,19 @@ import torch
 from safetensors.numpy import save
 
 from evaluator.arrays import Bytes, Integers
+from evaluator.class_fid import class_fids
 from evaluator.classifier import CLASSES, Classifier, Extraction, extract, normalise, restored
 from evaluator.confidence import confident
 from evaluator.duplicates import closest_other
 from evaluator.errors import ImagesError, PackError
-from evaluator.frechet import Reference, distance_of_features, moments, reference
+from evaluator.frechet import Moments, Reference, distance_of_features, moments, reference
 from evaluator.histogram import class_kl
 from evaluator.images import checked
 from evaluator.memorisation import HOLD_OUT_QUANTILE, memorised
 from evaluator.neighbours import Codes, Projection, fit, nearest
 from evaluator.pack import CARD, WEIGHTS, Card, Level, Pack, Tensors, Thresholds, tensors_of_moments
-from evaluator.packs.train import EPOCHS, Progress, train
+from evaluator.packs.recipes import Recipe, recipe_of
+from evaluator.packs.train import Progress, train
 
 LEAST = 2_000
 """Images a split must have, for a hold-out subset of the size that submissions are measured at."""
@@ -58,9 +62,20 @@ class _Real:
     """The real images as the metrics see them."""
 
     images: Bytes
+    labels: Bytes
     extraction: Extraction
-    reference: Reference
+    moments: Moments
     codes: Codes
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The distribution of the features."""
+        return reference(self.moments)
+
+    @cached_property
+    def by_class(self) -> tuple[Moments, ...]:
+        """Moments of the features of each class."""
+        return tuple(moments(self.extraction.features[self.labels == k]) for k in range(CLASSES))
 
 
 def build(
@@ -70,28 +85,35 @@ def build(
     *,
     seed: int,
     public: bool,
+    recipe: Recipe | None = None,
     progress: Progress | None = None,
-    epochs: int = EPOCHS,
 ) -> Pack:
     """Build the pack of a data set in the folder `out`, replacing one that is there, and load it.
 
-    The classifier is trained from `seed`, so a pack from a secret seed has features that nobody can tune images to.
-    `progress` is called with what is being done, steps done, steps in all. Raises PackError for unfit data.
+    The classifier is trained from `seed`, so a pack from a secret seed has features that nobody can tune images to, by
+    `recipe` or the data set's own. `progress` is called with what is being done, steps done, steps in all. Raises PackError
+    for unfit data.
     """
     _check(dataset, data)
-    trained = train(data.x_train, data.y_train, seed=seed, progress=progress, epochs=epochs)
+    trained = train(data.x_train, data.y_train, recipe or recipe_of(dataset), seed=seed, progress=progress)
     normalise(trained, _spread(data.x_train, 10_000))
-    weights = _halved(trained)
-    classifier = restored(weights)  # what follows is about the rounded weights
+    return build_around(_halved(trained), dataset, data, out, seed=seed, public=public, progress=progress)
+
+
+def build_around(
+    weights: Tensors, dataset: str, data: Data, out: Path | str, *, seed: int, public: bool, progress: Progress | None = None
+) -> Pack:
+    """Build the pack of a data set around a classifier that has been trained from `seed`: its weights in half precision."""
     steps = iter(range(1, 5))
 
     def done(what: str) -> None:
         if progress is not None:
             progress(what, next(steps), 4)
 
+    classifier = restored(weights)  # what follows is about the rounded weights
     projection = fit(_spread(data.x_train, 20_000))
-    train_set = _real(data.x_train, classifier, projection)
-    test_set = _real(data.x_test, classifier, projection)
+    train_set = _real(data.x_train, data.y_train, classifier, projection)
+    test_set = _real(data.x_test, data.y_test, classifier, projection)
     done("features")
     to_train, _ = nearest(test_set.codes, train_set.codes)
     thresholds = Thresholds(
@@ -101,9 +123,9 @@ def build(
     done("thresholds")
     floor = _floor(train_set, test_set, to_train, thresholds, np.random.default_rng(seed))
     done("hold-out floor")
-    tensors = save(_tensors(data, weights, projection, train_set, test_set))
+    tensors = save(_tensors(weights, projection, train_set, test_set))
     card = Card(
-        format=1,
+        format=2,
         name=f"{dataset}-public" if public else f"{dataset}-private",
         dataset=dataset,
         seed=seed,
@@ -134,8 +156,12 @@ def _check(dataset: str, data: Data) -> None:
             raise PackError(f"{split} labels of {dataset}: {labels.dtype} {labels.shape}, expected uint8 {(len(images),)}")
         if len(images) < LEAST:
             raise PackError(f"{dataset} has {len(images):,} {split} images, expected at least {LEAST:,}")
-        if set(np.unique(labels).tolist()) != set(range(CLASSES)):
+        if np.unique(labels).tolist() != list(range(CLASSES)):
             raise PackError(f"{split} labels of {dataset} are {np.unique(labels).tolist()}, expected each of 0–9")
+        if split == "training" and np.bincount(labels).min() < LEAST // CLASSES:
+            raise PackError(
+                f"{dataset} has only {np.bincount(labels).min()} training images of a class, expected at least {LEAST // CLASSES}"
+            )
 
 
 def _halved(classifier: Classifier) -> Tensors:
@@ -149,54 +175,75 @@ def _spread(images: Bytes, about: int) -> Bytes:
     return images[:: max(len(images) // about, 1)]
 
 
-def _real(images: Bytes, classifier: Classifier, projection: Projection) -> _Real:
+def _real(images: Bytes, labels: Bytes, classifier: Classifier, projection: Projection) -> _Real:
     extraction = extract(classifier, images)
-    return _Real(images, extraction, reference(moments(extraction.features)), projection.encode(images))
+    return _Real(images, labels, extraction, moments(extraction.features), projection.encode(images))
 
 
 def _floor(
     train_set: _Real, test_set: _Real, to_train: Integers, thresholds: Thresholds, random: np.random.Generator
 ) -> dict[str, Level]:
     """What random subsets of real images score, each split being the hold-out of the other."""
+    sure, far = test_set.extraction.probabilities, thresholds.memorised
 
-    def level(hold_out: _Real, n: int, value: _SubsetValue) -> Level:
-        values = [value(random.choice(len(hold_out.images), n, replace=False)) for _ in range(_SUBSETS)]
-        mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
-        return Level(value=mean, low=max(mean - 1.96 * spread, 0.0), high=mean + 1.96 * spread)
+    def subsets(hold_out: _Real, n: int, value: _SubsetValue) -> Level:
+        return _level([value(random.choice(len(hold_out.images), n, replace=False)) for _ in range(_SUBSETS)])
 
     def distance(hold_out: _Real, to: Reference) -> _SubsetValue:
         return lambda chosen: distance_of_features(hold_out.extraction.features[chosen], to)
 
-    sure, far = test_set.extraction.probabilities, thresholds.memorised
     floor = {
-        "fid2k_test_indomain": level(train_set, 2_000, distance(train_set, test_set.reference)),
-        "fid2k_train_indomain": level(test_set, 2_000, distance(test_set, train_set.reference)),
-        "class_kl2k_uniform_indomain": level(
+        "fid2k_test_indomain": subsets(train_set, 2_000, distance(train_set, test_set.reference)),
+        "fid2k_train_indomain": subsets(test_set, 2_000, distance(test_set, train_set.reference)),
+        "class_kl2k_uniform_indomain": subsets(
             train_set, 2_000, lambda chosen: class_kl(train_set.extraction.probabilities[chosen], "").value
         ),
-        "confident2k_indomain": level(test_set, 2_000, lambda chosen: confident(sure[chosen], "").value),
+        "confident2k_indomain": subsets(test_set, 2_000, lambda chosen: confident(sure[chosen], "").value),
         # the threshold is half the distance of the hold-out's closest pair
         "duplicates2k_pixels": Level(value=0, low=0, high=0),
-        "memorised2k_traintest_pixels": level(test_set, 2_000, lambda chosen: memorised(to_train[chosen], far, "").value),
+        "memorised2k_traintest_pixels": subsets(test_set, 2_000, lambda chosen: memorised(to_train[chosen], far, "").value),
     }
     if len(train_set.images) >= 10_000:
-        floor["fid10k_test_indomain"] = level(train_set, 10_000, distance(train_set, test_set.reference))
+        floor["fid10k_test_indomain"] = subsets(train_set, 10_000, distance(train_set, test_set.reference))
+    agreeing = sure.argmax(axis=1) == test_set.labels
+    floor["class_agreement2k_indomain"] = subsets(test_set, 2_000, lambda chosen: float(agreeing[chosen].mean()))
+    floor["class_fid2k_test_indomain"] = _class_fid_floor(train_set, test_set, random)
     return floor
 
 
-def _tensors(data: Data, weights: Tensors, projection: Projection, train_set: _Real, test_set: _Real) -> Tensors:
-    shown = np.concatenate([np.flatnonzero(data.y_test == k)[:_PER_CLASS] for k in range(CLASSES)])
-    return {
+def _class_fid_floor(train_set: _Real, test_set: _Real, random: np.random.Generator) -> Level:
+    """What training images score against test images of their class, equally many of each class."""
+    to = [reference(of) for of in test_set.by_class]
+    rows = [np.flatnonzero(train_set.labels == k) for k in range(CLASSES)]
+
+    def value() -> float:
+        chosen = np.stack([random.choice(of_class, 2_000 // CLASSES, replace=False) for of_class in rows])
+        return float(class_fids(train_set.extraction.features[chosen], to).mean())
+
+    return _level([value() for _ in range(_SUBSETS)])
+
+
+def _level(values: Sequence[float]) -> Level:
+    mean, spread = float(np.mean(values)), float(np.std(values, ddof=1))
+    return Level(value=mean, low=max(mean - 1.96 * spread, 0.0), high=mean + 1.96 * spread)
+
+
+def _tensors(weights: Tensors, projection: Projection, train_set: _Real, test_set: _Real) -> Tensors:
+    shown = np.concatenate([np.flatnonzero(test_set.labels == k)[:_PER_CLASS] for k in range(CLASSES)])
+    tensors = {
         **{f"classifier.{name}": array for name, array in weights.items()},
-        **tensors_of_moments("train", moments(train_set.extraction.features)),
-        **tensors_of_moments("test", moments(test_set.extraction.features)),
+        **tensors_of_moments("train", train_set.moments),
+        **tensors_of_moments("test", test_set.moments),
         "projection.mean": projection.mean,
         "projection.axes": projection.axes,
         "codes": np.concatenate([train_set.codes, test_set.codes]),
-        "labels": np.concatenate([data.y_train, data.y_test]),
-        "samples": data.x_test[shown],
-        "sample_labels": data.y_test[shown],
+        "labels": np.concatenate([train_set.labels, test_set.labels]),
+        "samples": test_set.images[shown],
+        "sample_labels": test_set.labels[shown],
     }
+    for k, of_class in enumerate(test_set.by_class):
+        tensors |= tensors_of_moments(f"test.{k}", of_class)
+    return tensors
 
 
 def _write(folder: Path, card: Card, weights: bytes) -> None:

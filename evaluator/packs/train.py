@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from evaluator.arrays import Bytes
 from evaluator.classifier import Classifier
+from evaluator.packs.recipes import Recipe
 
-EPOCHS = 10
 BATCH = 125
 PEAK_RATE = 3e-3
 
@@ -20,24 +18,8 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, steps done and steps in all."""
 
 
-def _distorted(images: Tensor, random: torch.Generator) -> Tensor:
-    """Rotate by up to 12°, scale by up to 12 % and shift by up to 2 pixels; images are float (n, 1, 28,
-    28)."""
-    n = len(images)
-
-    def uniform(limit: float) -> Tensor:
-        return (torch.rand(n, generator=random) * 2 - 1) * limit
-
-    angle, scale = uniform(math.radians(12)), 1 + uniform(0.12)
-    shift_x, shift_y = uniform(2 / 14), uniform(2 / 14)
-    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
-    rows = [torch.stack([cosine, -sine, shift_x], 1), torch.stack([sine, cosine, shift_y], 1)]
-    grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, align_corners=False)
-
-
-def train(images: Bytes, labels: Bytes, *, seed: int, progress: Progress | None = None, epochs: int = EPOCHS) -> Classifier:
-    """Train a classifier on images, uint8 (n, 28, 28), with labels, uint8 (n,), of the classes 0–9.
+def train(images: Bytes, labels: Bytes, recipe: Recipe, *, seed: int, progress: Progress | None = None) -> Classifier:
+    """Train a recipe's classifier on images, uint8 (n, 28, 28), with labels, uint8 (n,), of the classes 0–9.
 
     The same seed gives the same weights on the same machine with the same number of threads. The global
     random state of torch is left as it was.
@@ -46,19 +28,19 @@ def train(images: Bytes, labels: Bytes, *, seed: int, progress: Progress | None 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # channels last: convolutions on a CPU take half the time
-        classifier = Classifier().to(memory_format=torch.channels_last)
+        classifier = Classifier(fine=recipe.fine).to(memory_format=torch.channels_last)
     x = torch.tensor(images).unsqueeze(1)
     y = torch.tensor(labels).long()
     batch = min(BATCH, len(x))
     steps_per_epoch = len(x) // batch
-    steps = epochs * steps_per_epoch
+    steps = recipe.epochs * steps_per_epoch
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=PEAK_RATE, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=0.2)
     classifier.train()
     step = 0
-    for _ in range(epochs):
+    for _ in range(recipe.epochs):
         for chosen in torch.randperm(len(x), generator=random)[: steps_per_epoch * batch].view(-1, batch):
-            scores = classifier(_distorted(x[chosen].float() / 255, random))
+            scores = classifier(recipe.distorted(x[chosen].float() / 255, random))
             loss = nn.functional.cross_entropy(scores, y[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -1,12 +1,15 @@
 """A data set of drawn shapes and its pack, built in seconds: ten classes, easy to tell apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
 from evaluator.packs.build import build
+from evaluator.packs.recipes import RECIPES
+
+ONE_EPOCH = replace(RECIPES["mnist"], epochs=1)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def shapes():
 def pack_folder(shapes, tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("packs") / "shapes"
-    build("shapes", shapes, folder, seed=1, public=True, epochs=1)
+    build("shapes", shapes, folder, seed=1, public=True, recipe=ONE_EPOCH)
     return folder
 
 

@@ -4,11 +4,13 @@ import sys
 import numpy as np
 import pytest
 
-from evaluator.errors import CountError, ImagesError, UnknownMetricError
+from evaluator.errors import CountError, ImagesError, LabelsError, UnknownMetricError
 from evaluator.evaluate import METRICS, Sample, describe, evaluate
 from evaluator.frechet import distance_of_features
 
-TWO_THOUSAND = [name for name, variant in METRICS.items() if variant.n == 2_000]
+TWO_THOUSAND = [name for name, variant in METRICS.items() if variant.n == 2_000 and not variant.needs_labels]
+BY_CLASS = [name for name, variant in METRICS.items() if variant.n == 2_000 and variant.needs_labels]
+TURNS = np.arange(2_000) % 10
 
 
 def test_every_name_states_its_count():
@@ -121,6 +123,91 @@ def test_another_count_than_the_name_states_is_refused(pack, fresh):
 def test_unknown_metric_is_refused_with_the_known_ones(pack, fresh):
     with pytest.raises(UnknownMetricError, match=r"'fid'.*fid2k_test_indomain"):
         evaluate(fresh, pack, ["fid"])
+
+
+@pytest.fixture(scope="module")
+def asked(shapes):
+    """2,000 real shapes in which the classes take turns."""
+    rows = np.stack([np.flatnonzero(shapes.y_test == k)[:180] for k in range(10)], axis=1)
+    more = np.stack([np.flatnonzero(shapes.y_train == k)[:20] for k in range(10)], axis=1)
+    return np.concatenate([shapes.x_test[rows.ravel()], shapes.x_train[more.ravel()]])
+
+
+@pytest.fixture(scope="module")
+def measured_by_class(pack, asked):
+    return evaluate(asked, pack, BY_CLASS, TURNS)
+
+
+def test_real_images_of_the_classes_asked_for_measure_well(pack, measured_by_class):
+    agreement, distance = (measured_by_class[name] for name in ("class_agreement2k_indomain", "class_fid2k_test_indomain"))
+    assert agreement.value == pytest.approx(pack.card.classifier_accuracy, abs=0.02)
+    assert agreement.low < agreement.value <= agreement.high
+    assert distance.value < 2 * pack.card.floor["class_fid2k_test_indomain"].high
+    assert distance.low < distance.value < distance.high
+    assert distance.n == 2_000
+
+
+def test_class_fid_is_the_mean_of_the_distances_by_class(pack, asked, measured_by_class):
+    found = describe(asked, pack, TURNS)
+    features = Sample.of(asked, pack).extraction.features
+    expected = [distance_of_features(features[k::10], pack.test_by_class[k]) for k in range(10)]
+    assert found.class_fids == pytest.approx(expected)
+    assert measured_by_class["class_fid2k_test_indomain"].value == pytest.approx(np.mean(expected))
+
+
+def test_confusion_counts_what_was_asked_against_what_is_seen(pack, asked, measured_by_class):
+    found = describe(asked, pack, TURNS)
+    assert found.confusion.sum(axis=1).tolist() == [200] * 10
+    assert np.array_equal(found.confusion.sum(axis=0), np.bincount(found.classes, minlength=10))
+    assert np.trace(found.confusion) / 2_000 == measured_by_class["class_agreement2k_indomain"].value
+
+
+def test_swapped_classes_are_worse_by_class_and_the_same_all_in_all(pack, asked, measured_by_class):
+    swapped = (TURNS + 1) % 10
+    found = evaluate(asked, pack, ["fid2k_test_indomain", *BY_CLASS], swapped)
+    assert found["fid2k_test_indomain"] == evaluate(asked, pack, ["fid2k_test_indomain"])["fid2k_test_indomain"]
+    assert found["class_agreement2k_indomain"].value < 0.05
+    assert found["class_fid2k_test_indomain"].low > 10 * measured_by_class["class_fid2k_test_indomain"].high
+    seen = describe(asked, pack, swapped).confusion
+    assert np.array_equal(seen, np.roll(describe(asked, pack, TURNS).confusion, 1, axis=0))
+
+
+def test_one_image_a_class_agrees_and_is_far_by_class(pack, asked):
+    found = evaluate(np.resize(asked[:10], asked.shape), pack, BY_CLASS, TURNS)
+    assert found["class_agreement2k_indomain"].value >= 0.9
+    assert found["class_fid2k_test_indomain"].low > 3 * pack.card.floor["class_fid2k_test_indomain"].high
+
+
+def test_the_order_of_the_classes_does_not_matter(pack, asked, measured_by_class):
+    order = np.argsort(TURNS, kind="stable")
+    found = evaluate(asked[order], pack, BY_CLASS, TURNS[order])["class_fid2k_test_indomain"]
+    expected = measured_by_class["class_fid2k_test_indomain"]
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+def test_images_without_labels_have_no_classes_asked_for(pack, fresh):
+    found = describe(fresh, pack)
+    assert found.confusion is None
+    assert found.class_fids is None
+    for name in BY_CLASS:
+        with pytest.raises(LabelsError, match="pass 2,000 labels"):
+            evaluate(fresh, pack, [name])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (TURNS.astype(float), "labels are float64, expected a numpy array of integers"),
+        (TURNS.tolist(), "labels are list, expected"),
+        (TURNS[:-1], r"shape \(1999,\), expected \(2000,\)"),
+        (TURNS + 1, "labels are from 1 to 10, expected 0 to 9"),
+        (TURNS - 1, "labels are from -1 to 8, expected 0 to 9"),
+        (np.zeros(2_000, int), r"\[2000, 0, .*expected 200 times each"),
+    ],
+)
+def test_unfit_labels_are_refused(pack, asked, labels, message):
+    with pytest.raises(LabelsError, match=message):
+        evaluate(asked, pack, ["class_fid2k_test_indomain"], labels)
 
 
 def test_importing_the_evaluator_does_not_import_torch():

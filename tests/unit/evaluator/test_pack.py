@@ -10,7 +10,8 @@ from evaluator.evaluate import evaluate
 from evaluator.frechet import moments
 from evaluator.memorisation import flagged
 from evaluator.pack import CARD, PUBLIC, WEIGHTS, Pack, public_pack
-from evaluator.packs.build import build, card_text
+from evaluator.packs.build import build, build_around, card_text
+from evaluator.packs.recipes import RECIPES, mirrored, wobbled
 from evaluator.packs.train import train
 
 
@@ -50,6 +51,16 @@ def test_moments_and_accuracy_are_those_of_the_weights_in_the_pack(pack, shapes)
     assert pack.test.mean == pytest.approx(expected.mean)
     assert pack.test.factor @ pack.test.factor.T == pytest.approx(expected.covariance)
     assert (extraction.probabilities.argmax(axis=1) == shapes.y_test).mean() == pack.card.classifier_accuracy
+
+
+def test_moments_by_class_are_those_of_the_test_images_of_the_class(pack, shapes):
+    from evaluator.classifier import extract
+
+    assert len(pack.test_by_class) == 10
+    for k, found in enumerate(pack.test_by_class):
+        expected = moments(extract(pack.classifier, shapes.x_test[shapes.y_test == k]).features)
+        assert found.mean == pytest.approx(expected.mean, abs=1e-5)
+        assert found.factor @ found.factor.T == pytest.approx(expected.covariance, abs=1e-4)
 
 
 def test_samples_are_real_test_images_of_every_class(pack, shapes):
@@ -97,7 +108,7 @@ def test_damaged_weights_are_refused(pack_folder, tmp_path, damage):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("format = 1", "format = 2", "format"),
+        ("format = 2", "format = 1", "format"),
         ("public = true", "public = ", "damaged"),
         ("seed = 1\n", "", "seed: Field required"),
         ("[thresholds]", "[limits]", "thresholds"),
@@ -143,6 +154,7 @@ def test_unknown_data_set_has_no_public_pack():
         ({"y_test": np.zeros(2_200, np.int64)}, "test labels of shapes: int64"),
         ({"y_test": np.zeros(7, np.uint8)}, r"\(7,\), expected uint8 \(2200,\)"),
         ({"y_train": np.zeros(3_000, np.uint8)}, r"training labels of shapes are \[0\]"),
+        ({"y_train": np.repeat(np.arange(10, dtype=np.uint8), [2901, *[11] * 9])}, "only 11 training images of a class"),
         ({"x_test": np.zeros((50, 28, 28), np.uint8), "y_test": np.zeros(50, np.uint8)}, "50 test images"),
     ],
 )
@@ -157,14 +169,16 @@ def test_name_that_is_no_folder_name_is_refused(shapes, tmp_path):
         build("../shapes", shapes, tmp_path / "p", seed=0, public=True)
 
 
-def test_training_is_decided_by_the_seed_and_reports_progress(shapes):
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
+def test_training_is_decided_by_the_seed_and_reports_progress(shapes, recipe):
     import torch
 
     steps = []
 
     def run(seed):
         report = lambda what, done, total: steps.append((done, total))  # noqa: E731
-        return train(shapes.x_train[:500], shapes.y_train[:500], seed=seed, epochs=1, progress=report)
+        once = dataclasses.replace(recipe, epochs=1)
+        return train(shapes.x_train[:500], shapes.y_train[:500], once, seed=seed, progress=report)
 
     before = torch.random.get_rng_state()
     weights = [run(seed).head.weight for seed in (3, 3, 4)]
@@ -174,12 +188,54 @@ def test_training_is_decided_by_the_seed_and_reports_progress(shapes):
     assert steps[:4] == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+def test_a_pack_can_be_built_around_the_classifier_of_another(pack, shapes, tmp_path):
+    again = build_around(pack.classifier_weights, "shapes", shapes, tmp_path / "p", seed=1, public=True)
+    assert again.card == pack.card
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_classifier_comes_back_from_its_weights_alone(fine):
+    from evaluator.classifier import Classifier, restored
+
+    made = Classifier(fine=fine)
+    back = restored({name: tensor.numpy() for name, tensor in made.state_dict().items()})
+    assert str(back) == str(made)
+    assert not back.training
+
+
+def test_an_unknown_data_set_has_no_recipe(shapes, tmp_path):
+    with pytest.raises(PackError, match=r"no recipe for the data set 'shapes'; there are: mnist, fashion_mnist"):
+        build("shapes", shapes, tmp_path / "p", seed=0, public=True)
+
+
+@pytest.mark.parametrize("distorted", [wobbled, mirrored])
+def test_distortions_differ_from_image_to_image_and_keep_most_of_each(shapes, distorted):
+    import torch
+
+    images = torch.from_numpy(shapes.x_train[:1]).float().div(255).expand(64, 28, 28).unsqueeze(1)
+    found = distorted(images, torch.Generator().manual_seed(0))
+    assert found.shape == images.shape
+    assert len({image.numpy().tobytes() for image in found}) > 30
+    assert found.sum(dim=(1, 2, 3)).min() > 0.6 * images[0].sum()
+
+
+def test_clothes_are_mirrored_and_moved_by_whole_pixels():
+    import torch
+
+    dot = torch.zeros(400, 1, 28, 28)
+    dot[:, 0, 14, 10] = 1
+    found = mirrored(dot, torch.Generator().manual_seed(0))
+    places = {tuple(place) for place in torch.nonzero(found[:, 0])[:, 1:].tolist()}
+    assert found.sum() == 400
+    assert places == {(row, column) for row in range(12, 17) for column in [*range(8, 13), *range(15, 20)]}
+
+
 @pytest.mark.slow
 def test_public_mnist_pack_suffices_for_grading():
     pack = public_pack("mnist")
     size = sum(path.stat().st_size for path in (PUBLIC / "mnist").iterdir())
     random = np.random.default_rng(0)
-    assert size < 3_000_000
+    assert size < 3_100_000
     assert pack.card.classifier_accuracy >= 0.994
     digits = np.resize(pack.samples, (2_000, 28, 28))
     digits = np.clip(digits + random.integers(-1, 2, digits.shape), 0, 255).astype(np.uint8)

@@ -6,8 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from evaluator.agreement import class_agreement, confusion
+from evaluator.class_fid import by_class, class_fid
 from evaluator.confidence import confident
 from evaluator.duplicates import closest_other, duplicates
+from evaluator.frechet import distance_of_features, moments, reference
 from evaluator.histogram import class_counts, class_kl, kl_from_uniform
 
 
@@ -86,3 +89,30 @@ def test_duplicates_sees_through_one_level_of_noise():
 
 def test_one_image_has_no_duplicate():
     assert duplicates(np.zeros((1, 28, 28), np.uint8), 100.0, "d").value == 0
+
+
+def test_agreement_is_the_share_on_the_diagonal():
+    seen = one_hot(np.array([0, 1, 2, 2]), of=3)
+    counts = confusion(seen, np.array([0, 1, 1, 2]))
+    found = class_agreement(counts, "agreement")
+    expected = stats.binomtest(3, 4).proportion_ci(method="wilson")
+    assert counts.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+    assert (found.value, found.n) == (0.75, 4)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("dimension", [3, 60])
+def test_class_fid_has_the_brute_force_jackknife_interval(dimension):
+    random = np.random.default_rng(0)
+    asked = np.arange(120) % 2
+    features = random.normal(size=(120, dimension)) + asked[:, None]
+    to = [reference(moments(random.normal(size=(300, dimension)) + k)) for k in range(2)]
+    found = class_fid(by_class(features, asked, 2), to, "fid")
+
+    def mean_distance(keep):
+        return np.mean([distance_of_features(features[keep][asked[keep] == k], to[k]) for k in range(2)])
+
+    left_out = [mean_distance(np.delete(np.arange(120), slice(6 * k, 6 * k + 6))) for k in range(20)]
+    half = stats.t.ppf(0.975, 19) * np.sqrt(19 / 20 * np.square(left_out - np.mean(left_out)).sum())
+    assert found.value == pytest.approx(mean_distance(np.arange(120)))
+    assert (found.low, found.high) == pytest.approx((max(found.value - half, 0), found.value + half))
