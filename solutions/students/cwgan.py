@@ -18,9 +18,9 @@ PLAIN: Mapping[str, str] = {
     """),
     "generator_layers": body("""
         self.net = nn.Sequential(
-            nn.ConvTranspose2d(noise_dim + n_classes, 64, 7), nn.BatchNorm2d(64), nn.ReLU(),
-            nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
-            nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1), nn.Tanh(),
+            nn.ConvTranspose2d(noise_dim + n_classes, 40, 7), nn.BatchNorm2d(40), nn.ReLU(),
+            nn.ConvTranspose2d(40, 20, 4, stride=2, padding=1), nn.BatchNorm2d(20), nn.ReLU(),
+            nn.ConvTranspose2d(20, 1, 4, stride=2, padding=1), nn.Tanh(),
         )
     """),
     "generator_forward": body("""
