@@ -27,8 +27,7 @@ $(BIN)/grader: requirements.lock pyproject.toml $(filter .tools/bin/uv,$(UV))
 install: $(BIN)/grader  ## make .venv with the grader and everything that it needs
 
 demo: install  ## make a sample class in lab8/ and grade it
-	@$(BIN)/python solutions/sample_class.py make $(DEMO)
-	@$(BIN)/grader run $(DEMO) --workers $(WORKERS)
+	@$(BIN)/python solutions/sample_class.py demo $(DEMO) --workers $(WORKERS)
 
 test: lint test-fast test-slow  ## all checks: linters, types, import rules, every test
 

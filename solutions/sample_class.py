@@ -11,6 +11,7 @@ the same runs stopped early; `flipped` is a run with the sign of the generator's
 
 import argparse
 import base64
+import csv
 import io
 import json
 import shutil
@@ -38,6 +39,8 @@ CHECKPOINTS = REFERENCES / "students"
 PLAIN = {"vanilla": vanilla.PLAIN, "cwgan": cwgan.PLAIN}
 PORT = 8308
 """Of the server of the links, the same for every demo, so that a second one finds its links unchanged."""
+UNGRADED = {"12-nan-and-quota"}
+"""Who gets no grade for a task, through no fault of anybody's."""
 DUE = datetime(2026, 11, 20, 23, 59)
 SETTINGS = """
 # of the sample class: its deadline, and the server on this machine that stands for Google Drive
@@ -136,12 +139,20 @@ def _hand_in(folder: Path, student: Student, server: str) -> None:
 
 
 def demo(lab: Path, workers: int) -> int:
-    """Make the class and grade it; returns the exit status of the grader."""
+    """Make the class and grade it; returns the exit status of the grader, or 0 where it names just those that must stay ungraded."""
     with DriveServer(shared_files(), port=PORT) as drive:
         make_class(lab, server=drive.origin)
-        return subprocess.run(
+        status = subprocess.run(
             [sys.executable, "-m", "grader", "run", str(lab), "--workers", str(workers)], check=False
         ).returncode
+    with (lab / "results" / "gradebook.csv").open(encoding="utf-8", newline="") as file:
+        open_tasks = {row["student"] for row in csv.DictReader(file) if row["status"] == "ungraded"}
+    if status == 1 and open_tasks == UNGRADED:
+        print(
+            f"exit status 1, as it should be: {', '.join(UNGRADED)} stays ungraded, since too many have downloaded its checkpoint today"
+        )
+        return 0
+    return status
 
 
 def train_students(data: Path, out: Path, device: str) -> None:
