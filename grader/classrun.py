@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from grader import packs
 from grader.course import LabFolder, open_lab
-from grader.discovery import discover
+from grader.discovery import discover, rules_of
 from grader.display import Display, count_line
 from grader.engines import local
 from grader.errors import UsageError
 from grader.intake import Handin
 from grader.measure import expect_measurable
+from grader.members import by_person, for_members, owner
 from grader.models import Status, SubmissionResult
 from grader.notebook import parse
-from grader.pipeline import Graded, Grader
+from grader.pipeline import Graded, Grader, stated
 from grader.reports.write import is_written, write_class, write_submission
 from grader.sandbox import open_sandbox
 from grader.store import Store
@@ -76,6 +78,7 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
     with store.exclusive():
         store.back_up()
         todo = _todo(grader, store, handins, selection)
+        _restate(grader, store, handins, todo)
         display.say(
             f"{len(handins)} submission{'s' * (len(handins) != 1)}, {len(todo)} to grade · sandbox: {grader.sandbox.level} · "
             + ", ".join(f"pack {name} ({'public' if p.card.public else 'private'})" for name, p in grader.packs.items())
@@ -85,7 +88,7 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
             for graded in local.run(todo, grader.grade, workers):
                 _keep(lab, store, graded)
                 display.done(graded.result)
-        results = store.newest(lab.spec.lab.id)
+        results = by_person(store.newest(lab.spec.lab.id))
         _write_missing(lab, store, results)
         _write_class(lab, store, results)
     store.close()
@@ -96,10 +99,9 @@ def write_reports(folder: Path) -> Path:
     """Write every report again from the database; returns the class index."""
     lab = open_lab(folder)
     store = Store(lab.course.database)
-    results = store.newest(lab.spec.lab.id)
+    results = by_person(store.newest(lab.spec.lab.id))
     for result in results:
-        artifacts = store.artifacts(result.lab, result.student)
-        write_submission(result, artifacts, lab.results / result.student)
+        write_submission(result, store.artifacts(result.lab, owner(result)), lab.results / result.student)
     _write_class(lab, store, results)
     store.close()
     return lab.results / "index.html"
@@ -108,12 +110,12 @@ def write_reports(folder: Path) -> Path:
 def _chosen(lab: LabFolder, selection: Selection) -> tuple[Handin, ...]:
     if not lab.submissions.is_dir():
         raise UsageError(f"{lab.submissions} does not exist; put each hand-in into {lab.submissions}/<student>/")
-    handins = discover(lab.submissions)
+    handins = discover(lab.submissions, rules_of(lab))
     if not handins:
         raise UsageError(f"{lab.submissions} is empty; put each hand-in into {lab.submissions}/<student>/")
-    if unknown := selection.only - {h.student for h in handins}:
+    if unknown := selection.only - {student for h in handins for student in (h.student, *h.members)}:
         raise UsageError(f"--only {sorted(unknown)[0]}: no such student in {lab.submissions}")
-    return tuple(h for h in handins if not selection.only or h.student in selection.only)
+    return tuple(h for h in handins if not selection.only or selection.only & {h.student, *h.members})
 
 
 def _todo(grader: Grader, store: Store, handins: Sequence[Handin], selection: Selection) -> list[Handin]:
@@ -128,19 +130,48 @@ def _todo(grader: Grader, store: Store, handins: Sequence[Handin], selection: Se
 def _keep(lab: LabFolder, store: Store, graded: Graded) -> None:
     """First the database, then the reports, which can be rebuilt from it."""
     store.add(graded.result, graded.artifacts, graded.key)
-    write_submission(graded.result, graded.artifacts, lab.results / graded.result.student)
+    for result in for_members(graded.result):
+        write_submission(result, graded.artifacts, lab.results / result.student)
+
+
+def _restate(grader: Grader, store: Store, handins: Sequence[Handin], todo: Sequence[Handin]) -> None:
+    """Store settled results again where the due date, the time or the group is another now: nothing needs to run for that."""
+    lab = grader.lab
+    kept = {owner(result): result for result in store.newest(lab.spec.lab.id)}
+    whose = {result.student: owner(result) for result in by_person(kept.values())}
+    for handin in [handin for handin in handins if handin not in todo]:
+        result = stated(kept[handin.student], handin)
+        superseded = any(whose.get(student) != handin.student for student in _students(handin))
+        if superseded or result != kept[handin.student]:
+            _keep_again(lab, store, result, grader.key(handin))
+    current = {handin.student for handin in handins}
+    covered = {student for handin in handins for student in _students(handin)}
+    for name, result in kept.items():
+        if name not in current and covered & set(result.group):  # a group that is no more is nobody's
+            _keep_again(lab, store, result.model_copy(update={"group": ()}), "")
+
+
+def _students(handin: Handin) -> tuple[str, ...]:
+    return handin.members or (handin.student,)
+
+
+def _keep_again(lab: LabFolder, store: Store, result: SubmissionResult, key: str) -> None:
+    """Store a result again with what is newly known about it."""
+    again = result.model_copy(update={"graded_at": datetime.now(UTC)})
+    artifacts = {task: tuple(found) for task, found in store.artifacts(again.lab, owner(again)).items()}
+    _keep(lab, store, Graded(again, artifacts, key))
 
 
 def _write_missing(lab: LabFolder, store: Store, results: Sequence[SubmissionResult]) -> None:
     """Write the reports that an earlier run stored the results of and did not come to write."""
     for result in results:
         if not is_written(result, lab.results / result.student):
-            write_submission(result, store.artifacts(result.lab, result.student), lab.results / result.student)
+            write_submission(result, store.artifacts(result.lab, owner(result)), lab.results / result.student)
 
 
 def _write_class(lab: LabFolder, store: Store, results: Sequence[SubmissionResult]) -> None:
     thumbnails = {}
     for result in results:
-        for task, pictures in store.artifacts(result.lab, result.student).items():
+        for task, pictures in store.artifacts(result.lab, owner(result)).items():
             thumbnails[result.student, task] = next((p for p in pictures if p.name == THUMBNAIL), None)
     write_class(results, thumbnails, lab.spec.lab.title, lab.results)

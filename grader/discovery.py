@@ -12,7 +12,7 @@ from typing import Literal
 
 from grader.course import LabFolder
 from grader.errors import GraderError, UsageError
-from grader.exports import SUBMITTED_AT, Export, Person, read_export
+from grader.exports import SUBMITTED_AT, Export, Person, Platform, platform, read_export
 from grader.intake import CHECKPOINTS, LINKS_LIKE, Handin, student_id
 from grader.lateness import Deadline, Source, lateness, local
 from grader.models import Lateness
@@ -22,6 +22,7 @@ from grader.untrusted import is_clutter, open_export
 EXPORTS = "exports"
 """Folder beside submissions/ for exports alone."""
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _ISO = re.compile(r"(\d{4}-?\d\d-?\d\d)T(\d\d)[-:_]?(\d\d)(?:[-:_]?(\d\d))?(Z|[+-]\d\d:?\d\d)?")
 
 
@@ -79,9 +80,10 @@ def discover(folder: Path, rules: Rules | None = None) -> tuple[Handin, ...]:
         raise UsageError(f"{folder} does not exist; expected a lab folder, a folder of submissions, or one submission")
     found = tuple(_found(folder, rules.zone))
     ids = _ids([person for item in found for person in item.people], rules.people)
+    people = replace(rules.people, groups={**_joint(found, ids, rules.people), **rules.people.groups})
     owned: dict[str, list[_Found]] = {}
     for item in found:
-        for owner, members, remarks in _owners(item, ids, rules.people):
+        for owner, members, remarks in _owners(item, ids, people):
             handin = replace(item.handin, members=members, remarks=(*item.handin.remarks, *remarks))
             owned.setdefault(owner, []).append(replace(item, handin=handin))
     return tuple(_counting(owner, owned[owner], rules) for owner in sorted(owned, key=natural))
@@ -99,9 +101,8 @@ def _found(folder: Path, zone: tzinfo) -> Iterator[_Found]:
     if root.is_dir() and root.name == "submissions" and (root.parent / EXPORTS).is_dir():
         for path in filter(_may_be_handin, _entries(root.parent / EXPORTS)):
             yield from _of_export(path, _given_export(path), root)
-    whole = _export(root, unpacked_here=root.is_dir())
-    if whole:
-        yield from _of_export(root, whole, root)
+    if _platform(root, unpacked_here=root.is_dir()):
+        yield from _of_export(root, _given_export(root), root)
     elif folder.is_file() and folder.suffix.lower() != ".zip":
         raise UsageError(f"{folder} is a single file; expected a folder or a .zip archive")
     elif folder.is_file() or (root == folder and _holds_files(folder) and not (folder / "lab.toml").exists()):
@@ -113,17 +114,17 @@ def _found(folder: Path, zone: tzinfo) -> Iterator[_Found]:
 def _of_class(root: Path, zone: tzinfo) -> Iterator[_Found]:
     """The attempts in a folder of students, or of nothing but exports."""
     entries = [entry for entry in _entries(root) if _may_be_handin(entry)]
-    exports = {entry: export for entry in entries if (export := _export(entry))}
+    exports = {entry: found for entry in entries if (found := _platform(entry))}
     if exports and len(exports) == len(entries):
-        for entry, export in exports.items():
-            yield from _of_export(entry, export, root)
+        for entry in entries:
+            yield from _of_export(entry, _given_export(entry), root)
         return
     if doubled := [name for name, count in Counter(map(_student_name, entries)).items() if count > 1]:
         raise UsageError(f"{root} holds both a folder and an archive of {doubled[0]}; keep one of them")
     ids = Counter(student_id(_student_name(entry)).casefold() for entry in entries)
     for entry in entries:
         remark = (
-            f"{entry.name} looks like an export of {exports[entry].platform}, but lies among the hand-ins of students and was taken for "
+            f"{entry.name} looks like an export of {exports[entry]}, but lies among the hand-ins of students and was taken for "
             f"one; an export belongs into {root.parent / EXPORTS}/"
             if entry in exports
             else ""
@@ -174,11 +175,11 @@ def _given_export(path: Path) -> Export:
     return export
 
 
-def _export(path: Path, *, unpacked_here: bool = False) -> Export | None:
-    """The export that something is; None where it is none or cannot be read, which its intake will say."""
+def _platform(path: Path, *, unpacked_here: bool = False) -> Platform | None:
+    """Whose export something is; None where it is none or cannot be opened, which its intake will say."""
     try:
         with open_export(path) as files:
-            return read_export(files, anywhere=not unpacked_here)
+            return platform(files, anywhere=not unpacked_here)
     except GraderError:
         return None
 
@@ -199,23 +200,29 @@ def _ids(people: Sequence[Person], known: People) -> dict[Person, str]:
 
 
 def _owners(item: _Found, ids: Mapping[Person, str], known: People) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """(id of a student or group, members of the group, remarks): whose an attempt is, several where groups.csv says otherwise
-    than the export."""
+    """(id of a student or group, members of the group, remarks): whose an attempt is; several where who handed in together is in
+    several groups."""
     if team := next((team for person in item.people[:1] if not item.people[1:] and (team := known.team(person))), None):
         yield team, known.groups[team], ()
         return
     students = list(dict.fromkeys(ids[person] for person in item.people)) or [item.handin.student]
     strangers = {student for student in students if item.people and known.roster and student not in {s.id for s in known.roster}}
     remarks = tuple(f"{student} is not on the course's roster" for student in sorted(strangers))
-    groups = {student: student if student in known.groups else known.group_of(student) for student in students}
-    alone = tuple(sorted(student for student, group in groups.items() if group is None))
-    listed = sorted({group for group in groups.values() if group})
-    if len(listed) + bool(alone) > 1:
-        remarks += ("the course's list of groups puts those who handed in together into several groups; it counts",)
-    for group in listed:
-        yield group, known.groups[group], remarks
-    if alone:
-        yield (_joint_id(alone), alone, remarks) if len(alone) > 1 else (alone[0], (), remarks)
+    owners = dict.fromkeys(student if student in known.groups else known.group_of(student) or student for student in students)
+    if len(owners) > 1:
+        remarks += (f"who handed this in together is in several groups ({', '.join(owners)}), and it counts for each",)
+    for owner in owners:
+        yield owner, known.groups.get(owner, ()), remarks
+
+
+def _joint(found: Sequence[_Found], ids: Mapping[Person, str], known: People) -> dict[str, tuple[str, ...]]:
+    """The groups that are none of the course's: of everybody the one that handed in last. Id of the group -> its members."""
+    latest: dict[str, tuple[str, ...]] = {}
+    for item in sorted(found, key=lambda item: item.submitted or _LONG_AGO):
+        together = tuple(sorted({ids[person] for person in item.people if known.group_of(ids[person]) is None}))
+        latest |= dict.fromkeys(together, together) if len(together) > 1 else {}
+    groups = {_joint_id(group): tuple(student for student in group if latest[student] == group) for group in latest.values()}
+    return {name: members for name, members in groups.items() if len(members) > 1}
 
 
 def _joint_id(students: Sequence[str]) -> str:
@@ -253,7 +260,7 @@ def _ordered(items: Sequence[_Found]) -> list[_Found]:
     places: dict[str, list[_Found]] = {}
     for item in items:
         places.setdefault(item.place, []).append(item)
-    blocks = sorted(places.values(), key=lambda block: block[-1].submitted or datetime.min.replace(tzinfo=UTC))
+    blocks = sorted(places.values(), key=lambda block: block[-1].submitted or _LONG_AGO)
     return [item for block in blocks for item in block]
 
 

@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -35,6 +36,10 @@ SUBMITTED_AT = ".submitted_at"
 METADATA = "submission_metadata.yml"
 MAX_METADATA = 256 * 2**20
 """Bytes of Gradescope's metadata, which hold the output of its autograder for every submission."""
+MAX_RECORDS = 16 * 2**20
+"""Characters of them without that output."""
+MAX_NESTING = 50
+"""Brackets open at a time; a parser of YAML takes quadratic time for them."""
 
 _MOODLE = re.compile(r"(?P<who>[^/]+?)_assignsubmission_(?P<plugin>[a-z]+)_(?P<rest>/?.*)", re.DOTALL)
 _CANVAS = re.compile(
@@ -76,20 +81,47 @@ class Export:
     entries: tuple[Entry, ...]
 
 
-def read_export(files: Files, *, anywhere: bool = True) -> Export | None:
-    """The export that a folder or archive is; None where it is none.
+def platform(files: Files, *, anywhere: bool = True) -> Platform | None:
+    """Whose export a folder or archive is, by the names alone; None where it is none.
 
     anywhere: also where everything lies in one folder within.
 
     Raises:
-        IntakeError: it is Gradescope's, but its metadata cannot be read.
+        IntakeError, UngradedError: it cannot be opened.
+    """
+    names = _names(files)
+    if _metadata_name(names, anywhere):
+        return "Gradescope"
+    found = _by_names(names, anywhere)
+    return found.platform if found else None
+
+
+def read_export(files: Files, *, anywhere: bool = True) -> Export | None:
+    """The export that a folder or archive is; None where it is none. Only for what an instructor has put there as one.
+
+    Raises:
+        IntakeError: it is Gradescope's, but its metadata cannot be read; or it cannot be opened.
         UngradedError: it cannot be read for a reason that is nobody's fault.
     """
-    names = [name for name in files.names() if not name.endswith(SUBMITTED_AT)]
-    metadata = [name for name in names if PurePosixPath(name).name == METADATA and name.count("/") <= anywhere]
-    if len(metadata) == 1:
-        table = _metadata(b"".join(files.chunks(metadata[0], MAX_METADATA)))
-        return Export("Gradescope", tuple(_gradescope(table, names, metadata[0].removesuffix(METADATA))))
+    names = _names(files)
+    metadata = _metadata_name(names, anywhere)
+    if not metadata:
+        return _by_names(names, anywhere)
+    table = _metadata(b"".join(files.chunks(metadata, MAX_METADATA)))
+    return Export("Gradescope", tuple(_gradescope(table, names, metadata.removesuffix(METADATA))))
+
+
+def _names(files: Files) -> list[str]:
+    return [name for name in files.names() if not name.endswith(SUBMITTED_AT)]
+
+
+def _metadata_name(names: Sequence[str], anywhere: bool) -> str | None:
+    found = [name for name in names if PurePosixPath(name).name == METADATA and name.count("/") <= anywhere]
+    return found[0] if len(found) == 1 else None
+
+
+def _by_names(names: Sequence[str], anywhere: bool) -> Export | None:
+    """Moodle's or Canvas' export."""
     for base in dict.fromkeys(("", _common_folder(names) if anywhere else "")):
         inner = {name.removeprefix(base): name for name in names if name.startswith(base)}
         if entries := _moodle(inner):
@@ -107,15 +139,37 @@ def _common_folder(names: Sequence[str]) -> str:
 
 def _metadata(data: bytes) -> Mapping[str, Mapping[str, Any]]:
     """Folder -> record. Every scalar stays text and tags mean nothing, so that `00123` stays an id and no object is made."""
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    text = _without_results(data.decode("utf-8-sig", errors="replace"))
     try:
-        table = yaml.load(data, Loader=loader)
+        if len(text) > MAX_RECORDS or _nesting(text) > MAX_NESTING:
+            raise ValueError("it is too large or too deep to be Gradescope's")
+        table = yaml.load(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise IntakeError(f"{METADATA} is not valid YAML ({str(error)[:200]}): download the export again") from error
+        reason = " ".join(str(error).split())[:200]
+        raise IntakeError(f"{METADATA} cannot be read ({reason}): download the export again") from error
     records = {key: value for key, value in table.items() if isinstance(value, dict)} if isinstance(table, dict) else {}
     if not any(":submitters" in record for record in records.values()):
         raise IntakeError(f"{METADATA} names no submitters; expected Gradescope's own: download the export again")
     return records
+
+
+def _without_results(text: str) -> str:
+    """The metadata without what the autograder said of each submission, which is most of them and slow to parse."""
+    kept, skipped = [], None
+    for line in text.split("\n"):
+        content = line.lstrip(" -")
+        indent = len(line) - len(content)
+        if skipped is not None and (indent > skipped or not content.strip()):
+            continue
+        skipped = indent if content.startswith(":results:") else None
+        kept += [] if content.startswith(":results:") else [line]
+    return "\n".join(kept)
+
+
+def _nesting(text: str) -> int:
+    """The most brackets that are open at a time."""
+    depths = accumulate((1 if c in "[{" else -1) for c in re.findall(r"[\[\]{}]", text))
+    return max(depths, default=0)
 
 
 def _gradescope(table: Mapping[str, Mapping[str, Any]], names: Sequence[str], base: str) -> Iterator[Entry]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from grader.errors import GraderError, IntakeError, UngradedError
+from grader.essay import essay_files
 from grader.link_list import inside, parse_links
 from grader.models import Lateness, Problem
 from grader.notebook import MAX_BYTES as MAX_NOTEBOOK
@@ -134,6 +135,9 @@ def take(handin: Handin, into: Path, spec: LabSpec) -> Submission:
         _take_checkpoints(copier, names, links, spec)
         for name in names:
             if "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in spec.lab.files):
+                copier.copy(name, name, MAX_OTHER)
+        for essay in spec.manual:
+            for name in essay_files(essay.file, names):
                 copier.copy(name, name, MAX_OTHER)
     others = tuple(f"{name} was left out: {why}" for name, why in copier.refused.items())
     warnings += [*remarks, *others]

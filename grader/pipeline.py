@@ -11,8 +11,10 @@ from evaluator.pack import Pack
 from grader import __version__
 from grader.course import LabFolder
 from grader.errors import GraderError, UngradedError
+from grader.essay import LAB, Essays, collect
 from grader.gallery import pictures
 from grader.intake import Handin, Submission, take
+from grader.lateness import penalised
 from grader.models import Artifact, Provenance, Status, SubmissionResult
 from grader.notebook import Notebook
 from grader.sandbox import Sandbox
@@ -58,6 +60,7 @@ class Grader:
             handin.attempt,
             self.sandbox.level,
             _content(handin),
+            *handin.remarks,
             *(_file_sha256(self.lab.template(task.notebook)) for task in self.spec.task),
             *(self.packs[task.dataset].sha256 for task in self.spec.task),
         ]
@@ -71,9 +74,10 @@ class Grader:
                 submission = take(handin, Path(folder), self.spec)
             except GraderError as error:
                 gradings = [TaskGrading(rejected(task, error)) for task in self.spec.task]
-                return self._graded(handin, gradings, (), key)
+                return self._graded(handin, gradings, collect(self.spec.manual, None, {}), (), key)
             gradings = [self._grade_task(task, submission, slot) for task in self.spec.task]
-            return self._graded(handin, gradings, submission.warnings, key)
+            essays = collect(self.spec.manual, submission.root, submission.refused)
+            return self._graded(handin, gradings, essays, submission.warnings, key)
 
     def _grade_task(self, task: Task, submission: Submission, slot: int) -> TaskGrading:
         """Grade one task with its provenance; what fails in it touches no other task."""
@@ -105,7 +109,9 @@ class Grader:
         )
         return grading.with_provenance(provenance)
 
-    def _graded(self, handin: Handin, gradings: Sequence[TaskGrading], warnings: Sequence[str], key: str) -> Graded:
+    def _graded(
+        self, handin: Handin, gradings: Sequence[TaskGrading], essays: Essays, warnings: Sequence[str], key: str
+    ) -> Graded:
         tasks = tuple(grading.result for grading in gradings)
         scores = [task.score for task in tasks]
         result = SubmissionResult(
@@ -116,16 +122,24 @@ class Grader:
             status=max((task.status for task in tasks), key=SEVERITY.index),
             score=None if None in scores else round(sum(s for s in scores if s is not None), 6),
             max_score=sum(task.max_score for task in tasks),
-            manual_points=sum(row.points for task in tasks for row in task.manual),
+            manual_points=sum(row.points for row in (*(row for task in tasks for row in task.manual), *essays.rows)),
+            manual=essays.rows,
+            essays=essays.essays,
             tasks=tasks,
-            warnings=tuple(warnings),
+            warnings=(*handin.remarks, *warnings),
             graded_at=datetime.now(UTC),
         )
         artifacts = {
             grading.result.task: pictures(grading, self.packs[task.dataset], self.lab.reference(task.id))
             for task, grading in zip(self.spec.task, gradings, strict=True)
         }
-        return Graded(result, artifacts, key)
+        return Graded(stated(result, handin), {**artifacts, LAB: essays.artifacts}, key)
+
+
+def stated(result: SubmissionResult, handin: Handin) -> SubmissionResult:
+    """The result with what is known without running anything: whose it is, and how late."""
+    group = {"group": handin.members, "group_name": handin.student if handin.members else ""}
+    return penalised(result.model_copy(update=group), handin.lateness)
 
 
 def _content(handin: Handin) -> str:

@@ -108,6 +108,18 @@ class ManualCriterion(Table):
         return self.question
 
 
+class EssayCriterion(Table):
+    """Points that a person gives for a text that is handed in as a file."""
+
+    file: str = Field(pattern=r"^[\w-]+\.(\*|pdf|md|txt)$", description="`reflection.*`, which takes pdf, md and txt, or one of these")
+    title: str = ""
+    points: Positive
+
+    @property
+    def name(self) -> str:
+        return self.file.rpartition(".")[0]
+
+
 class Task(Table):
     """One notebook of the lab."""
 
@@ -168,7 +180,15 @@ class LabSpec(Table):
 
     lab: Lab
     task: tuple[Task, ...] = Field(min_length=1)
+    manual: tuple[EssayCriterion, ...] = ()
     sha256: str = Field("", exclude=True)
+
+    @model_validator(mode="after")
+    def _essays_differ(self) -> Self:
+        names = [essay.name.casefold() for essay in self.manual]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two [[manual]] rows have one file: {', '.join(essay.file for essay in self.manual)}")
+        return self
 
     @model_validator(mode="after")
     def _task_ids_differ(self) -> Self:
