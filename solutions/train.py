@@ -21,25 +21,34 @@ import torch
 from grader.release import solution_notebook
 
 SOLUTIONS = Path(__file__).parent
+SECONDS = "seconds.txt"
+
+
+def seconds_so_far(run: Path) -> float:
+    """Seconds of training up to the last save, over all times that the run was resumed."""
+    file = run / SECONDS
+    return float(file.read_text()) if file.exists() else 0.0
 
 
 def keep_history(run: Path, stop: threading.Event) -> None:
-    """Copy every new handin.pt to history/, since the notebook keeps only the newest."""
+    """Copy every new handin.pt to history/, since the notebook keeps only the newest, and note how long it took."""
     source, seen = run / "checkpoints" / "handin.pt", 0.0
+    before, started = seconds_so_far(run), time.time()
     history = run / "history"
     history.mkdir(exist_ok=True)
     while True:
         last_look = stop.is_set()
         if source.exists() and (changed := source.stat().st_mtime) != seen:
             seen = changed
+            (run / SECONDS).write_text(f"{before + max(changed - started, 0):.0f}")
             shutil.copyfile(source, history / f"{len(list(history.iterdir())) + 1:03d}.pt")
         if last_look:
             return
         stop.wait(2)
 
 
-def execute(notebook: bytes, name: str, run: Path, data: Path, device: str) -> float:
-    """Execute a notebook with TRAIN = True in the run folder; return the seconds that it took."""
+def execute(notebook: bytes, name: str, run: Path, data: Path, device: str) -> None:
+    """Execute a notebook with TRAIN = True in the run folder."""
     run.mkdir(parents=True, exist_ok=True)
     run = run.resolve()  # papermill changes the working directory
     source = run / f"{name}.ipynb"
@@ -47,7 +56,6 @@ def execute(notebook: bytes, name: str, run: Path, data: Path, device: str) -> f
     stop = threading.Event()
     watcher = threading.Thread(target=keep_history, args=(run, stop))
     watcher.start()
-    started = time.monotonic()
     try:
         papermill.execute_notebook(
             source,
@@ -60,7 +68,6 @@ def execute(notebook: bytes, name: str, run: Path, data: Path, device: str) -> f
     finally:
         stop.set()
         watcher.join()
-    return time.monotonic() - started
 
 
 def store_half(source: Path, target: Path) -> None:
@@ -96,7 +103,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     script = SOLUTIONS / f"{options.notebook}.py"
-    seconds = execute(solution_notebook(script), script.stem, options.out, options.data, options.device)
+    execute(solution_notebook(script), script.stem, options.out, options.data, options.device)
     store_half(options.out / "checkpoints" / "handin.pt", options.out / f"{script.stem}.pt")
     resume = torch.load(options.out / "checkpoints" / "resume.pt", map_location="cpu", weights_only=True)
     write_card(
@@ -104,7 +111,7 @@ def main() -> None:
         device=options.device,
         epochs=resume["epoch"],
         steps=int(resume["optimizer_g"]["state"][0]["step"]),
-        seconds=seconds,
+        seconds=seconds_so_far(options.out),
         data=options.data,
     )
 

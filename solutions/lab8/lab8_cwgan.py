@@ -295,7 +295,7 @@ def make_optimizers(generator, discriminator):
 # %%
 ### BEGIN SOLUTION settings: set path_to_checkpoint (a folder), epochs, batch_size and critic_steps
 path_to_checkpoint = "checkpoints"
-epochs = 24
+epochs = 16
 batch_size = 64
 critic_steps = 2
 ### END SOLUTION
