@@ -1,7 +1,7 @@
 """`grader run`: everything new in a lab folder, graded, stored and reported."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from grader import packs
 from grader.course import LabFolder, open_lab
 from grader.discovery import discover, rules_of
 from grader.display import Display, count_line
+from grader.downloads import open_downloads
 from grader.engines import local
 from grader.errors import UsageError
 from grader.intake import Handin
@@ -66,7 +67,7 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
     lab = open_lab(folder)
     for task in lab.spec.task:
         expect_measurable(task)
-    handins = _chosen(lab, selection)
+    handins = chosen(lab, selection.only)
     grader = Grader(
         lab=lab,
         templates={t.id: parse(lab.template(t.notebook).read_bytes()) for t in lab.spec.task},
@@ -75,7 +76,8 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
         device=device,
     )
     store = Store(lab.course.database)
-    with store.exclusive():
+    with store.exclusive(), open_downloads(lab, store) as downloads:
+        grader = replace(grader, downloads=downloads)
         store.back_up()
         todo = _todo(grader, store, handins, selection)
         _restate(grader, store, handins, todo)
@@ -83,9 +85,11 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
             f"{len(handins)} submission{'s' * (len(handins) != 1)}, {len(todo)} to grade · sandbox: {grader.sandbox.level} · "
             + ", ".join(f"pack {name} ({'public' if p.card.public else 'private'})" for name, p in grader.packs.items())
         )
+        if missing := sum(len(downloads.missing(handin)) for handin in todo):
+            display.say(f"{missing} checkpoint{'s' * (missing != 1)} to fetch from the web, ahead of grading")
         with display:
             display.begin(len(todo))
-            for graded in local.run(todo, grader.grade, workers):
+            for graded in local.run(todo, grader.grade, workers, grader.ready):
                 _keep(lab, store, graded)
                 display.done(graded.result)
         results = by_person(store.newest(lab.spec.lab.id))
@@ -107,15 +111,20 @@ def write_reports(folder: Path) -> Path:
     return lab.results / "index.html"
 
 
-def _chosen(lab: LabFolder, selection: Selection) -> tuple[Handin, ...]:
+def chosen(lab: LabFolder, only: frozenset[str]) -> tuple[Handin, ...]:
+    """The hand-ins of a lab, or those of the students named.
+
+    Raises:
+        UsageError: there are none, or a name is wrong.
+    """
     if not lab.submissions.is_dir():
         raise UsageError(f"{lab.submissions} does not exist; put each hand-in into {lab.submissions}/<student>/")
     handins = discover(lab.submissions, rules_of(lab))
     if not handins:
         raise UsageError(f"{lab.submissions} is empty; put each hand-in into {lab.submissions}/<student>/")
-    if unknown := selection.only - {student for h in handins for student in (h.student, *h.members)}:
+    if unknown := only - {student for h in handins for student in (h.student, *h.members)}:
         raise UsageError(f"--only {sorted(unknown)[0]}: no such student in {lab.submissions}")
-    return tuple(h for h in handins if not selection.only or selection.only & {h.student, *h.members})
+    return tuple(h for h in handins if not only or only & {h.student, *h.members})
 
 
 def _todo(grader: Grader, store: Store, handins: Sequence[Handin], selection: Selection) -> list[Handin]:

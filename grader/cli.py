@@ -112,6 +112,28 @@ def run(
 
 
 @app.command()
+def fetch(
+    lab: LabArgument,
+    only: Annotated[list[str] | None, typer.Option(help="this student only; can be repeated")] = None,
+    refetch: Annotated[
+        bool, typer.Option("--refetch", help="look again at every link, and report what changed; the snapshot counts")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="fetch every link again, and let what comes count")] = False,
+) -> None:
+    """Fetch linked checkpoints into the snapshot that grading uses, such as at the deadline."""
+    from grader.fetchrun import fetch_class
+    from grader.snapshot import Again
+
+    again = Again.REPLACE if replace else Again.LOOK if refetch else Again.NO
+    report = fetch_class(lab, frozenset(only or ()), again, out)
+    out.print(report.table())
+    out.print(report.counts)
+    if report.ungraded:
+        err.print("not fetched, and tried again by the next fetch or run: " + "; ".join(report.ungraded))
+        raise typer.Exit(EXIT_UNGRADED)
+
+
+@app.command()
 def report(lab: LabArgument) -> None:
     """Write all reports again from the database."""
     from grader.classrun import write_reports

@@ -40,7 +40,7 @@ def first_remark(result: SubmissionResult) -> str:
     return ""
 
 
-def _plain(text: str, width: int = 90) -> Text:
+def plain(text: str, width: int = 90) -> Text:
     """Student-controlled text without control characters, as text that rich never interprets."""
     clean = "".join(c if c.isprintable() else " " for c in text)
     return Text(clean if len(clean) <= width else clean[: width - 1] + "…", no_wrap=True, overflow="ellipsis")
@@ -90,7 +90,7 @@ class Display:
             total = self._progress.tasks[0].total or 0
             mark = f"[{len(self._results)}/{total:.0f}] {time.monotonic() - self._started:6.1f} s"
             row = f"{mark}  {result.status:9}{points(result.score, result.max_score):>13}  {result.student}"
-            self.console.print(_plain(f"{row}  {first_remark(result)}", 160))
+            self.console.print(plain(f"{row}  {first_remark(result)}", 160))
 
     def _render(self) -> Group:
         return Group(result_table(self._results[-SHOWN_ROWS:]), self._progress)
@@ -105,10 +105,10 @@ def result_table(results: list[SubmissionResult]) -> Table:
     table.add_column("remark")  # the one that rich narrows; its texts are cut, not wrapped
     for result in results:
         table.add_row(
-            _plain(result.student, 30),
+            plain(result.student, 30),
             Text(result.status, style=COLOURS[result.status]),
             points(result.score, result.max_score),
-            _plain(first_remark(result)),
+            plain(first_remark(result)),
         )
     return table
 

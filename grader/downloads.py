@@ -7,13 +7,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from grader.course import LabFolder
 from grader.errors import CheckpointError, GraderError, UngradedError
 from grader.fetching.fetcher import Fetcher
+from grader.fetching.hosts import allowed_hosts
 from grader.intake import Handin, links_of
 from grader.link_list import is_web
 from grader.models import Fetch
-from grader.snapshot import Again, Snapshot, Wanted
+from grader.snapshot import Again, Snapshot, Wanted, clean
 from grader.spec import LabSpec
+from grader.store import Store
 
 THREADS = 4
 """Downloads at a time; how often one begins is the fetcher's pace."""
@@ -35,7 +38,7 @@ class Downloads:
     """Fetches what is not in the snapshot, each link once; a context manager, at whose end nothing is under way any more."""
 
     def __init__(self, snapshot: Snapshot, fetcher: Fetcher, spec: LabSpec, threads: int = THREADS) -> None:
-        self._snapshot, self._fetcher, self._spec = snapshot, fetcher, spec
+        self.snapshot, self._fetcher, self._spec = snapshot, fetcher, spec
         self._tried: dict[Wanted, Fetch] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="download")
 
@@ -52,37 +55,48 @@ class Downloads:
         links = links_of(handin, self._spec)
         return tuple(Wanted(handin.student, task, link, limits[task]) for task, link in links.items() if is_web(link))
 
+    def missing(self, handin: Handin) -> list[Wanted]:
+        """The links of a hand-in that are not in the snapshot."""
+        return [wanted for wanted in self.wanted(handin) if self.snapshot.kept(wanted) is None]
+
     def ready(self, handin: Handin) -> Future[None]:
         """A future that is done as soon as each link of a hand-in has its file, or a reason why not; it never fails."""
-        missing = [w for w in self.wanted(handin) if w not in self._tried and self._snapshot.kept(w) is None]
+        missing = [wanted for wanted in self.missing(handin) if wanted not in self._tried]
         return self._pool.submit(self._try_all, missing) if missing else settled()
 
     def take(self, wanted: Wanted, again: Again) -> Future[Fetch]:
         """The entry of one link, fetched if need be."""
-        return self._pool.submit(self._snapshot.take, wanted, self._fetcher, again)
+        return self._pool.submit(self.snapshot.take, wanted, self._fetcher, again)
 
     def identity(self, handin: Handin) -> str:
         """Differs whenever the result of a hand-in must because of what its links lead to."""
-        return "\n".join(map(self._snapshot.identity, self.wanted(handin)))
+        return "\n".join(map(self.snapshot.identity, self.wanted(handin)))
 
     def of(self, handin: Handin) -> Linked:
         """What came of the links of a hand-in that is ready."""
         entries = {wanted.task: self._entry(wanted) for wanted in self.wanted(handin)}
-        warnings = [self._snapshot.warning(wanted) for wanted in self.wanted(handin)]
+        warnings = [self.snapshot.warning(wanted) for wanted in self.wanted(handin)]
         return Linked({task: self._file(entry) for task, entry in entries.items()}, entries, tuple(filter(None, warnings)))
 
     def _entry(self, wanted: Wanted) -> Fetch:
-        return self._snapshot.kept(wanted) or self._tried[wanted]
+        return self.snapshot.kept(wanted) or self._tried[wanted]
 
     def _file(self, entry: Fetch) -> Path | GraderError:
         if entry.outcome == "kept":
-            return self._snapshot.path(entry)
+            return self.snapshot.path(entry)
         kind = CheckpointError if entry.outcome == "failed" else UngradedError
         return kind(f"{entry.link[:200]}: {entry.message}")
 
     def _try_all(self, missing: Sequence[Wanted]) -> None:
         for wanted in missing:
-            self._tried[wanted] = self._snapshot.take(wanted, self._fetcher)
+            self._tried[wanted] = self.snapshot.take(wanted, self._fetcher)
+
+
+def open_downloads(lab: LabFolder, store: Store) -> Downloads:
+    """Downloads into the snapshot of a lab; only while this process alone writes to the course's database."""
+    clean(lab.checkpoints)
+    snapshot = Snapshot(lab.checkpoints, lab.spec.lab.id, store)
+    return Downloads(snapshot, Fetcher(allowed_hosts(lab.course.links)), lab.spec)
 
 
 def settled() -> Future[None]:

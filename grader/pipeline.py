@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from evaluator.pack import Pack
 from grader import __version__
 from grader.course import LabFolder
+from grader.downloads import Downloads, Linked, settled
 from grader.errors import GraderError, UngradedError
 from grader.essay import LAB, Essays, collect
 from grader.gallery import pictures
@@ -45,6 +47,8 @@ class Grader:
     """by data set"""
     sandbox: Sandbox
     device: str = "cpu"
+    downloads: Downloads | None = None
+    """without them, tasks whose checkpoint is on the web stay ungraded"""
 
     @property
     def spec(self) -> LabSpec:
@@ -61,13 +65,20 @@ class Grader:
             self.sandbox.level,
             _content(handin),
             *handin.remarks,
+            self.downloads.identity(handin) if self.downloads else "",
             *(_file_sha256(self.lab.template(task.notebook)) for task in self.spec.task),
             *(self.packs[task.dataset].sha256 for task in self.spec.task),
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
+    def ready(self, handin: Handin) -> Future[None]:
+        """A future that is done when everything that a hand-in links to is here, or will not come."""
+        return self.downloads.ready(handin) if self.downloads else settled()
+
     def grade(self, handin: Handin, slot: int) -> Graded:
         """Grade one hand-in; whatever is wrong with it, or with us, ends up in the result."""
+        self.ready(handin).result()
+        linked = self.downloads.of(handin) if self.downloads else Linked()
         key = self.key(handin)
         with tempfile.TemporaryDirectory(prefix="grader-") as folder:
             try:
@@ -75,15 +86,16 @@ class Grader:
             except GraderError as error:
                 gradings = [TaskGrading(rejected(task, error)) for task in self.spec.task]
                 return self._graded(handin, gradings, collect(self.spec.manual, None, {}), (), key)
-            gradings = [self._grade_task(task, submission, slot) for task in self.spec.task]
+            gradings = [self._grade_task(task, submission, slot, linked) for task in self.spec.task]
             essays = collect(self.spec.manual, submission.root, submission.refused)
-            return self._graded(handin, gradings, essays, submission.warnings, key)
+            return self._graded(handin, gradings, essays, (*submission.warnings, *linked.warnings), key)
 
-    def _grade_task(self, task: Task, submission: Submission, slot: int) -> TaskGrading:
+    def _grade_task(self, task: Task, submission: Submission, slot: int, linked: Linked) -> TaskGrading:
         """Grade one task with its provenance; what fails in it touches no other task."""
         started = datetime.now(UTC)
         pack = self.packs[task.dataset]
-        setting = Setting(task, self.templates[task.id], pack, self.sandbox, self.lab.course.secret, self.device, slot)
+        fetched = linked.files.get(task.id)
+        setting = Setting(task, self.templates[task.id], pack, self.sandbox, self.lab.course.secret, self.device, slot, fetched)
         try:
             grading = grade_task(setting, submission)
         except GraderError as error:
@@ -98,6 +110,7 @@ class Grader:
             template_sha256=_file_sha256(self.lab.template(task.notebook)),
             notebook_sha256=grading.notebook_sha256,
             checkpoint_sha256=grading.checkpoint_sha256,
+            fetch=linked.entries.get(task.id),
             pack=pack.card.name,
             pack_sha256=pack.sha256,
             pack_public=pack.card.public,

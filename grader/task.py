@@ -36,6 +36,8 @@ class Setting:
     secret: bytes
     device: str
     slot: int
+    fetched: Path | GraderError | None = None
+    """what came of the task's checkpoint link, where it leads to the web"""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _checkpoint(submission: Submission, setting: Setting) -> tuple[Path | None, 
     """(file, the student's problem, our problem)"""
     try:
         trust = setting.sandbox.level == Level.NONE
-        return links.checkpoint(submission, setting.task, trust=trust), None, None
+        return links.checkpoint(submission, setting.task, trust=trust, fetched=setting.fetched), None, None
     except StudentError as error:
         return None, Problem(code="missing-checkpoint", message=str(error)), None
     except UngradedError as error:

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from conftest import MB, Client, client_of  # type: ignore[import-not-found]
 
 from grader.errors import CheckpointError, UngradedError
 from grader.fetching.hosts import LinkSettings
 from grader.fetching.network import Network
 from solutions import drive_server as on
 from solutions.drive_server import DriveServer
+
+from .clients import MB, Client, client_of
 
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
