@@ -13,6 +13,7 @@ from grader.downloads import open_downloads
 from grader.engines import local
 from grader.errors import UsageError
 from grader.intake import Handin
+from grader.lookalike import load_fingerprints
 from grader.measure import expect_measurable
 from grader.members import by_person, for_members, owner
 from grader.models import Status, SubmissionResult
@@ -74,6 +75,7 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
         packs={t.dataset: packs.find(lab.course, t.dataset) for t in lab.spec.task},
         sandbox=open_sandbox(trust),
         device=device,
+        published=load_fingerprints(lab.fingerprints),
     )
     store = Store(lab.course.database)
     with store.exclusive(), open_downloads(lab, store) as downloads:

@@ -20,6 +20,7 @@ from grader.lateness import Deadline
 from grader.spec import LabSpec, load_spec
 
 COURSE_FILE = "course.toml"
+FINGERPRINTS = "fingerprints.toml"
 KEPT_SECRET = f"{COURSE_FILE}\npacks/\ngrades.*\n"
 """The course's .gitignore: the secret, the packs made from secret seeds, and the grades stay out of a repository."""
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -119,6 +120,11 @@ class LabFolder:
         """The pristine template of a notebook."""
         return self.root / "templates" / notebook
 
+    @property
+    def fingerprints(self) -> Path:
+        """Hashes of what is published and must not be handed in as one's own; may be absent."""
+        return self.root / FINGERPRINTS
+
     def reference(self, task: str) -> Path:
         """Sample grid of the reference model, shown beside the student's; may be absent."""
         return self.root / "reference" / f"{task}.png"
@@ -160,9 +166,14 @@ def _write_settings(path: Path, title: str) -> None:
     text = (
         "[course]\n"
         f"title = {_toml_string(title)}\n"
-        'timezone = "UTC"\n'
+        'timezone = "UTC"  # such as Asia/Kolkata; due dates are in it\n'
         "# All challenge seeds derive from this secret: keep it, and keep it to yourself.\n"
         f'secret = "{secrets.token_hex(32)}"\n'
+        "\n"
+        "# [lab.lab8]\n"
+        "# due = 2026-11-30T23:59:00\n"
+        "# late_days = 2           # free; docs/handin.md tells the rest\n"
+        "# penalty_per_day = 0.1\n"
     )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -175,11 +186,11 @@ def _toml_string(text: str) -> str:
 
 
 def _copy_lab(source: Path, target: Path) -> None:
-    """Spec, templates and reference pictures; a file that the instructor has changed stays."""
+    """Spec, templates, reference pictures and fingerprints; a file that the instructor has changed stays."""
     for folder in ("templates", "reference", "submissions"):
         (target / folder).mkdir(exist_ok=True)
-    places = {"*.ipynb": target / "templates", "reference/*.png": target / "reference", "lab.toml": target, "handout.md": target}
-    for pattern, place in places.items():
+    places = {"*.ipynb": target / "templates", "reference/*.png": target / "reference"}
+    for pattern, place in (places | dict.fromkeys(("lab.toml", "handout.md", FINGERPRINTS), target)).items():
         for file in source.glob(pattern):
             if not (place / file.name).exists():
                 shutil.copyfile(file, place / file.name)

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from grader.essay import LAB, Essays, collect
 from grader.gallery import pictures
 from grader.intake import Handin, Submission, take
 from grader.lateness import penalised
+from grader.lookalike import Published
 from grader.models import Artifact, Provenance, Status, SubmissionResult
 from grader.notebook import Notebook
 from grader.sandbox import Sandbox
@@ -47,6 +48,8 @@ class Grader:
     """by data set"""
     sandbox: Sandbox
     device: str = "cpu"
+    published: Published = field(default_factory=Published)
+    """what must not be handed in as one's own"""
     downloads: Downloads | None = None
     """without them, tasks whose checkpoint is on the web stay ungraded"""
 
@@ -65,6 +68,7 @@ class Grader:
             self.sandbox.level,
             _content(handin),
             *handin.remarks,
+            self.published.sha256,
             self.downloads.identity(handin) if self.downloads else "",
             *(_file_sha256(self.lab.template(task.notebook)) for task in self.spec.task),
             *(self.packs[task.dataset].sha256 for task in self.spec.task),
@@ -95,7 +99,9 @@ class Grader:
         started = datetime.now(UTC)
         pack = self.packs[task.dataset]
         fetched = linked.files.get(task.id)
-        setting = Setting(task, self.templates[task.id], pack, self.sandbox, self.lab.course.secret, self.device, slot, fetched)
+        setting = Setting(
+            task, self.templates[task.id], pack, self.sandbox, self.lab.course.secret, self.device, slot, fetched, self.published
+        )
         try:
             grading = grade_task(setting, submission)
         except GraderError as error:

@@ -14,6 +14,7 @@ from grader.errors import GraderError, StudentError, UngradedError
 from grader.execute import CellError, Execution, Job, checkpoint_path, execute
 from grader.intake import Submission
 from grader.measure import Scorer
+from grader.lookalike import Published, look_alike
 from grader.models import CellOutput, CriterionResult, Flag, Level, Problem, Provenance, Status, TaskResult
 from grader.notebook import Notebook, parse
 from grader.sandbox import Sandbox
@@ -39,6 +40,8 @@ class Setting:
     fetched: Path | GraderError | None = None
     """what came of the task's checkpoint link, where it leads to the web"""
 
+    published: Published = field(default_factory=Published)
+    """what must not be handed in as one's own"""
 
 @dataclass(frozen=True)
 class TaskGrading:
@@ -100,7 +103,7 @@ def grade_task(setting: Setting, submission: Submission) -> TaskGrading:
     case = Case(setting.task, moved, execution, interviewer.inputs, missing, withheld)
     return replace(
         origin,
-        result=judge(case, scorer),
+        result=_flagged(judge(case, scorer), look_alike(setting.published, _written(moved), checkpoint)),
         scorer=scorer,
         images=next(iter(interview.measurements(execution.answers)), None),
         seeds=interviewer.seeds,
@@ -151,6 +154,17 @@ def rejected(task: Task, error: GraderError) -> TaskResult:
 
 
 def _parameters(setting: Setting) -> dict[str, object]:
+def _written(moved: Transplant) -> list[str]:
+    """The code that the student wrote."""
+    return [todo.body for todo in moved.todos.values() if todo.kind == "code" and todo.status == "filled"]
+
+
+def _flagged(result: TaskResult, flags: Sequence[Flag]) -> TaskResult:
+    """The result with more flags, and the status that follows."""
+    flags = (*result.flags, *flags)
+    return result.model_copy(update={"flags": flags, "status": _status(result.criteria, flags)})
+
+
     """What the grader puts into the parameters cell."""
     return {
         "TRAIN": False,

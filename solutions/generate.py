@@ -1,9 +1,10 @@
-"""Generate what labs/ holds from solutions/: the template notebooks and the reference models' sample pictures.
+"""Generate what labs/ holds from solutions/: the template notebooks, the fingerprints of what is published, and sample pictures.
 
     python solutions/generate.py [--pictures]
 
-Templates come from the solution scripts. With --pictures, each solution notebook is also run with its shipped checkpoint, and 64 samples of
-its generate() are written to labs/<lab>/reference/<task>.png, which reports show beside the student's.
+Templates come from the solution scripts, fingerprints from them and from all checkpoints. With --pictures, each solution notebook is
+also run with its shipped checkpoint, and 64 samples of its generate() are written to labs/<lab>/reference/<task>.png, which reports
+show beside the student's.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import papermill
 
+from grader.course import FINGERPRINTS
+from grader.lookalike import write_fingerprints
 from grader.release import solution_notebook, write_templates
 from grader.reports.pictures import grid
 from grader.spec import load_spec
@@ -56,6 +59,9 @@ def main() -> None:
     for lab in sorted(folder.parent for folder in LABS.glob("*/lab.toml")):
         for path in write_templates(lab.name, SOLUTIONS, LABS):
             print(path.relative_to(REPOSITORY))
+        solutions = SOLUTIONS / lab.name
+        checkpoints = sorted((solutions / "checkpoints").rglob("*.pt"))
+        print(write_fingerprints(load_spec(lab / "lab.toml"), solutions, checkpoints, lab / FINGERPRINTS).relative_to(REPOSITORY))
         if options.pictures:
             for task in load_spec(lab / "lab.toml").task:
                 stem = Path(task.notebook).stem
