@@ -39,6 +39,7 @@ class Downloads:
 
     def __init__(self, snapshot: Snapshot, fetcher: Fetcher, spec: LabSpec, threads: int = THREADS) -> None:
         self.snapshot, self._fetcher, self._spec = snapshot, fetcher, spec
+        self._wanted: dict[str, tuple[Wanted, ...]] = {}
         self._tried: dict[Wanted, Fetch] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="download")
 
@@ -50,7 +51,12 @@ class Downloads:
         self._pool.shutdown(cancel_futures=True)
 
     def wanted(self, handin: Handin) -> tuple[Wanted, ...]:
-        """The links of a hand-in that lead to the web."""
+        """The links of a hand-in that lead to the web, read once."""
+        if handin.student not in self._wanted:
+            self._wanted[handin.student] = self._read(handin)
+        return self._wanted[handin.student]
+
+    def _read(self, handin: Handin) -> tuple[Wanted, ...]:
         limits = {task.id: task.limits.checkpoint_mb * 2**20 for task in self._spec.task}
         links = links_of(handin, self._spec)
         return tuple(Wanted(handin.student, task, link, limits[task]) for task, link in links.items() if is_web(link))
@@ -85,7 +91,7 @@ class Downloads:
         if entry.outcome == "kept":
             return self.snapshot.path(entry)
         kind = CheckpointError if entry.outcome == "failed" else UngradedError
-        return kind(f"{entry.link[:200]}: {entry.message}")
+        return kind(f"{entry.message} (link: {entry.link[:200]})")
 
     def _try_all(self, missing: Sequence[Wanted]) -> None:
         for wanted in missing:
