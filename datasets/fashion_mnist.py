@@ -13,7 +13,7 @@ from datasets.debian import fetch_package, members
 from datasets.download import Report
 from datasets.family import FILES, Images, Member, Source, unpacked
 
-FASHION_MNIST = Member(
+DATASET = Member(
     "fashion_mnist",
     "FashionMNIST",
     {
@@ -32,7 +32,7 @@ def load(root: Path | str) -> Images:
 
     Raises DatasetMissingError where a file is not there, DatasetCorruptError where one is not the official data.
     """
-    return FASHION_MNIST.load(root)
+    return DATASET.load(root)
 
 
 def mirror(scratch: Path, report: Report) -> Images:
@@ -40,13 +40,13 @@ def mirror(scratch: Path, report: Report) -> Images:
     return unpack_package(fetch_package(MIRROR, scratch, report))
 
 
-def get(root: Path | str, *, progress: bool = True, sources: Sequence[Source] = (FASHION_MNIST.official, mirror)) -> Path:
+def get(root: Path | str, *, progress: bool = True, sources: Sequence[Source] = (DATASET.official, mirror)) -> Path:
     """Make sure that Fashion-MNIST is in `<root>/FashionMNIST/raw`, and return that folder.
 
     Sources, in order: torchvision's addresses, then Debian's package. Raises NoSourceError with every source's reason, or
     CannotWriteError.
     """
-    return FASHION_MNIST.get(root, sources, progress=progress)
+    return DATASET.get(root, sources, progress=progress)
 
 
 def unpack_package(package: Path) -> Images:

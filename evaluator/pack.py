@@ -50,7 +50,7 @@ class Thresholds(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     near_duplicate: float
-    """Half the pixel distance, in grey levels, of the closest pair of test images."""
+    """Half the pixel distance, in grey levels, to the closest other test image that one test image in a thousand is below."""
     memorised: float
     """Squared code distance to the training set that one test image in a thousand is below."""
 

@@ -19,7 +19,7 @@ from evaluator.arrays import Bytes, Integers
 from evaluator.class_fid import class_fids
 from evaluator.classifier import CLASSES, Classifier, Extraction, extract, normalise, restored
 from evaluator.confidence import confident
-from evaluator.duplicates import closest_other
+from evaluator.duplicates import closest_other, duplicates
 from evaluator.errors import ImagesError, PackError
 from evaluator.frechet import Moments, Reference, distance_of_features, moments, reference
 from evaluator.histogram import class_kl
@@ -117,7 +117,7 @@ def build_around(
     done("features")
     to_train, _ = nearest(test_set.codes, train_set.codes)
     thresholds = Thresholds(
-        near_duplicate=float(closest_other(data.x_test).min()) / 2,
+        near_duplicate=float(np.quantile(closest_other(data.x_test), HOLD_OUT_QUANTILE)) / 2,
         memorised=float(np.quantile(to_train, HOLD_OUT_QUANTILE)),
     )
     done("thresholds")
@@ -199,8 +199,6 @@ def _floor(
             train_set, 2_000, lambda chosen: class_kl(train_set.extraction.probabilities[chosen], "").value
         ),
         "confident2k_indomain": subsets(test_set, 2_000, lambda chosen: confident(sure[chosen], "").value),
-        # the threshold is half the distance of the hold-out's closest pair
-        "duplicates2k_pixels": Level(value=0, low=0, high=0),
         "memorised2k_traintest_pixels": subsets(test_set, 2_000, lambda chosen: memorised(to_train[chosen], far, "").value),
     }
     if len(train_set.images) >= 10_000:
@@ -208,6 +206,8 @@ def _floor(
     agreeing = sure.argmax(axis=1) == test_set.labels
     floor["class_agreement2k_indomain"] = subsets(test_set, 2_000, lambda chosen: float(agreeing[chosen].mean()))
     floor["class_fid2k_test_indomain"] = _class_fid_floor(train_set, test_set, random)
+    near = thresholds.near_duplicate
+    floor["duplicates2k_pixels"] = subsets(test_set, 2_000, lambda chosen: duplicates(test_set.images[chosen], near, "").value)
     return floor
 
 
