@@ -75,43 +75,70 @@ class Bar:
     label: str
     value: float
     length: float
+    whisker: tuple[float, float] | None = None
+    """ends of the 95 % interval, as `length`"""
 
 
 @dataclass(frozen=True)
-class Shares:
-    """Share of the samples in each class, as horizontal bars."""
+class Bars:
+    """A value of each class, as horizontal bars."""
 
     bars: tuple[Bar, ...]
-    uniform: float
+    even: float | None
+    """where a dashed line stands: the share of each class if all came alike"""
+    even_length: float
+    """as `Bar.length`"""
     left: float
     """where the bars start, per cent of the width"""
     room: float
     """width of the longest possible bar, per cent of the width"""
 
-    @property
-    def uniform_x(self) -> float:
-        """Where the line of the uniform share stands, per cent of the width."""
-        return round(self.left + self.room * self.uniform / self._top, 2)
-
-    @property
-    def _top(self) -> float:
-        return _top_share([bar.value for bar in self.bars])
+    def x(self, length: float) -> float:
+        """Where a bar of this length ends, per cent of the width."""
+        return round(self.left + self.room * length / 100, 2)
 
 
-def shares(values: Sequence[float], names: Sequence[str]) -> Shares | None:
-    """The class histogram; None without classes. Classes without a name get their number."""
+def shares(values: Sequence[float], names: Sequence[str]) -> Bars | None:
+    """Share of the samples in each class; None without classes. An even class fills half of the room at most."""
     if not values or not all(map(math.isfinite, values)):
         return None
-    labels = [names[i] if i < len(names) else str(i) for i in range(len(values))]
-    left = min(40.0, 3.0 + 2.2 * max(map(len, labels)))
-    top = _top_share(values)
-    bars = tuple(Bar(label, value, round(100 * value / top, 2)) for label, value in zip(labels, values, strict=True))
-    return Shares(bars, uniform=1 / len(values), left=left, room=84.0 - left)
+    return _bars(values, names, top=max(*values, 2 / len(values)), even=1 / len(values))
 
 
-def _top_share(values: Sequence[float]) -> float:
-    """The share that fills the room: at least twice the uniform one, so that an even class fills half of it."""
-    return max(*values, 2 / len(values))
+def recognised(values: Sequence[float], ends: Sequence[tuple[float, float]], names: Sequence[str]) -> Bars:
+    """Share of each class's images that are what was asked for, in [0, 1], with intervals; all of them fill the room."""
+    return _bars(values, names, top=1, even=1 / len(values), ends=ends)
+
+
+def distances(values: Sequence[float], names: Sequence[str]) -> Bars | None:
+    """A distance of each class, 0 or more; the largest fills the room. None without classes or where one is not finite."""
+    if not values or not all(map(math.isfinite, values)):
+        return None
+    return _bars(values, names, top=max(*values, 1e-9), even=None)
+
+
+def labels(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """A label for each of `count` classes; those without a name get their number."""
+    return tuple(names[i] if i < len(names) else str(i) for i in range(count))
+
+
+def _bars(
+    values: Sequence[float],
+    names: Sequence[str],
+    top: float,
+    even: float | None,
+    ends: Sequence[tuple[float, float]] | None = None,
+) -> Bars:
+    """Bars of values between 0 and `top`, with as much room for the labels as they need."""
+
+    def length(value: float) -> float:
+        return round(100 * min(1.0, max(0.0, value / top)), 2)
+
+    texts = labels(names, len(values))
+    whiskers = [(length(low), length(high)) for low, high in ends] if ends else [None] * len(values)
+    left = min(40.0, 3.0 + 2.2 * max(map(len, texts)))
+    bars = tuple(Bar(text, v, length(v), whisker) for text, v, whisker in zip(texts, values, whiskers, strict=True))
+    return Bars(bars, even, length(even or 0), left, room=84.0 - left)
 
 
 def distribution(fractions: Sequence[float], bins: int = 10) -> tuple[Bar, ...]:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 
 from grader.models import SubmissionResult, TaskResult
-from grader.reports import figures
+from grader.reports import figures, totals
 from grader.reports.text import one_line
 
 COLUMNS = (
@@ -50,7 +50,7 @@ def _late(result: SubmissionResult, task: TaskResult) -> list[str]:
     days = str(late.days) if late else ""
     if task.score is None:
         return [days, "", ""]
-    final = task.score * (1 - (late.fraction if late else 0))
+    final = task.score * totals.kept(result)
     return [days, _number(task.score - final), _number(final)]
 
 

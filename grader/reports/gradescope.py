@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from grader.models import JSON, CriterionResult, Problem, Status, SubmissionResult, TaskResult
-from grader.reports import figures, words
+from grader.reports import figures, totals, words
 from grader.reports.redact import for_student
 from grader.reports.text import clean, one_line
 
@@ -31,7 +31,7 @@ def results_json(result: SubmissionResult) -> JSON | None:
     tests += [_staff_note(task) for task in result.tasks if task.task in held]
     total = sum(task.score or 0.0 for task in result.tasks if task.task not in held)
     report: JSON = {
-        "score": _number(total * (1 - (result.lateness.fraction if result.lateness else 0))),
+        "score": _number(total * totals.kept(result)),
         "output": _output(shown),
         "output_format": "text",
         "test_output_format": "text",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from grader.models import Artifact, Flag, Level, Provenance, Status, SubmissionResult, TaskResult
-from grader.reports import charts, page
+from grader.reports import charts, distributions, page, totals
 from grader.reports.pictures import artifact_uri
 
 THUMBNAIL_ROWS = 300
-"""Above this number of hand-ins the page carries no thumbnails: 300 of them make about 2 MB."""
+"""Above this number of students the page carries no thumbnails: 300 of them make about 2 MB for one task, 3 MB for two."""
 
 THUMBNAIL_BYTES = 6 * 1024
 
@@ -24,6 +24,8 @@ class Row:
 
     result: SubmissionResult
     href: str
+    counted: float | None
+    """automatic points after the penalty"""
     tasks: tuple[TaskResult | None, ...]
     flags: tuple[Flag, ...]
     problem: str
@@ -86,6 +88,7 @@ def render(results: Sequence[SubmissionResult], thumbnails: Mapping[tuple[str, s
         with_thumbnails=any(row.thumbnails for row in rows),
         attention=[item for row in rows for item in _attention(row)],
         summary=_summary(ordered),
+        spreads=distributions.by_task(ordered),
         sources=_sources(ordered),
     )
 
@@ -102,6 +105,7 @@ def _row(result: SubmissionResult, columns: Sequence[str], thumbnails: Mapping[t
     return Row(
         result=result,
         href=report_link(result.student),
+        counted=totals.counted(result),
         tasks=tuple(tasks.get(column) for column in columns),
         flags=tuple(flag for task in result.tasks for flag in task.flags),
         problem=_first_problem(result),
@@ -137,7 +141,7 @@ def _reason(task: TaskResult) -> str:
 def _summary(results: Sequence[SubmissionResult]) -> Summary:
     """Counts over all; mean, median and bars over hand-ins whose automatic score stands (held ones do not count yet)."""
     counts = Counter(result.status for result in results)
-    settled = [(r.score, r.max_score) for r in results if r.score is not None and _counts(r)]
+    settled = [(score, r.max_score) for r in results if (score := totals.counted(r)) is not None and _counts(r)]
     scores = [score for score, _ in settled]
     return Summary(
         counts=tuple((status, counts[status]) for status in Status if counts[status]),

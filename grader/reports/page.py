@@ -35,6 +35,7 @@ def _environment() -> Environment:
         "clean": clean,
     }
     environment.globals |= {"interval": figures.interval, "word": words.status, "row_word": words.row, "staff_word": words.staff}
+    environment.globals["late"] = words.late
     return environment
 
 

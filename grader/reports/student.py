@@ -1,11 +1,12 @@
 """A student's report: one page that says what was scored, what went wrong, and what to try."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
-from grader.models import Answer, Artifact, CriterionResult, Edit, Problem, SubmissionResult, TaskResult
-from grader.reports import charts, page, words
+from grader.models import Answer, Artifact, CriterionResult, Edit, Essay, Problem, SubmissionResult, TaskResult
+from grader.reports import charts, classes, page, totals, words
 from grader.reports.pictures import artifact_uri, checked_uri
 from grader.reports.redact import for_student
 
@@ -48,6 +49,23 @@ class Question:
 
 
 @dataclass(frozen=True)
+class File:
+    """A file that was handed in as an essay; `href` leads to a copy beside the report where there is one."""
+
+    name: str
+    text: str
+    href: str | None
+
+
+@dataclass(frozen=True)
+class LabRow:
+    """A row of the lab as a whole with what was handed in for it."""
+
+    row: CriterionResult
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True)
 class DiffLine:
     """A line of a unified diff and what it is, which colour alone must not say: the line keeps its sign."""
 
@@ -64,7 +82,9 @@ class TaskView:
     neighbours: Picture | None
     curves: tuple[Picture, ...]
     dropped_curves: int
-    shares: charts.Shares | None
+    classes: classes.ClassView | None
+    """of a conditional task: its grids have a column for each class"""
+    shares: charts.Bars | None
     measured: tuple[Row, ...]
     checks: tuple[Row, ...]
     lost: tuple[CriterionResult, ...]
@@ -80,10 +100,12 @@ def render(result: SubmissionResult, artifacts: Mapping[str, Sequence[Artifact]]
         result: what was graded; it passes through `for_student` first.
         artifacts: pictures by task id. `samples.png`, `reference.png`, `real.png` and `neighbours.png` are ours; names that
             start with `curves` come from the student's submitted outputs. Pictures that are not admissible are left out.
+            PDFs of essays stand under `""`; the page links to them, as files beside it.
     """
     shown = for_student(result)
     views = [_view(task, artifacts.get(task.task, ())) for task in shown.tasks]
-    return page.render("student.html", result=shown, views=views)
+    lab_rows = _lab_rows(shown, artifacts.get("", ()))
+    return page.render("student.html", result=shown, counted=totals.counted(shown), views=views, lab_rows=lab_rows)
 
 
 def _view(task: TaskResult, artifacts: Sequence[Artifact]) -> TaskView:
@@ -97,6 +119,7 @@ def _view(task: TaskResult, artifacts: Sequence[Artifact]) -> TaskView:
         neighbours=next(iter(_named(ours, {_NEIGHBOURS: ""})), None),
         curves=curves[:MAX_STUDENT_PICTURES],
         dropped_curves=len(submitted) - len(curves[:MAX_STUDENT_PICTURES]),
+        classes=classes.view(task),
         shares=charts.shares(task.class_shares, task.class_names),
         measured=tuple(row for row in rows if row.result.kind == "metric"),
         checks=tuple(row for row in rows if row.result.kind == "unit"),
@@ -135,6 +158,20 @@ def _question(name: str, answer: Answer | None, row: CriterionResult | None) -> 
     attachments = answer.attachments if answer else {}
     pictures = _pictures([(checked_uri(uri), file) for file, uri in attachments.items()])[:MAX_STUDENT_PICTURES]
     return Question(name, answer, row, pictures, dropped=len(attachments) - len(pictures))
+
+
+def _lab_rows(result: SubmissionResult, artifacts: Sequence[Artifact]) -> tuple[LabRow, ...]:
+    """Every row of the lab as a whole with its essays."""
+    kept = {artifact.name for artifact in artifacts}
+    return tuple(
+        LabRow(row, tuple(_file(essay, kept) for essay in result.essays if essay.question == row.name)) for row in result.manual
+    )
+
+
+def _file(essay: Essay, kept: Container[str]) -> File:
+    """The essay; a name in the link cannot lead to another scheme, host or folder."""
+    href = f"./{quote(essay.artifact, safe='')}" if essay.artifact and essay.artifact in kept else None
+    return File(essay.file, essay.text.strip(), href)
 
 
 def _diff(diff: str) -> tuple[DiffLine, ...]:

@@ -69,7 +69,12 @@ def row(criterion: CriterionResult) -> Word:
 
 def lost(criterion: CriterionResult) -> bool:
     """Whether the row lost points that can be seen on the page."""
-    return criterion.score is not None and criterion.points - criterion.score > _ROUNDING
+    return criterion.score is not None and below(criterion.score, criterion.points)
+
+
+def below(score: float, points: float) -> bool:
+    """Whether a score is less than `points` by an amount that can be seen on the page."""
+    return points - score > _ROUNDING
 
 
 def late(lateness: Lateness) -> str:

@@ -1,6 +1,6 @@
 """Results of every kind, built by hand, with real picture bytes."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from grader.models import (
     CellOutput,
     CriterionResult,
     Edit,
+    Essay,
     Flag,
+    Lateness,
     Level,
     Metric,
     Problem,
@@ -259,9 +261,90 @@ def pending() -> SubmissionResult:
     return submission("frank", task(Status.PENDING, criteria()))
 
 
+CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+
+CONFUSION = (
+    (158, 1, 6, 9, 1, 0, 23, 0, 2, 0),
+    (0, 194, 0, 5, 1, 0, 0, 0, 0, 0),
+    (4, 0, 149, 1, 27, 0, 18, 0, 1, 0),
+    (7, 4, 2, 171, 9, 0, 6, 0, 1, 0),
+    (0, 0, 31, 8, 144, 0, 17, 0, 0, 0),
+    (0, 0, 0, 0, 0, 188, 0, 8, 1, 3),
+    (58, 0, 24, 7, 19, 0, 90, 0, 2, 0),
+    (0, 0, 0, 0, 0, 9, 0, 183, 0, 8),
+    (1, 0, 2, 1, 1, 2, 3, 0, 190, 0),
+    (0, 0, 0, 0, 0, 4, 0, 10, 0, 186),
+)
+"""200 images asked for as each of the clothes; shirts are mostly taken for other tops, as real ones are."""
+
+SHOWN = tuple(sum(column) / 2000 for column in zip(*CONFUSION, strict=True))
+
+
+def cwgan(status: Status = Status.GRADED, **more: object) -> TaskResult:
+    """The conditional task of a modest generator."""
+    agreed = sum(row[i] for i, row in enumerate(CONFUSION)) / 2000
+    rows = (
+        metric_row("class_agreement2k_indomain", "Images look like the class asked for", 25, agreed, 0.017, 0.8, 0.1, 0.932),
+        metric_row("fid2k_test_indomain", "Quality: distance to real clothes", 35, 41.3, 1.9, 15, 90, 1.21),
+        metric_row("class_kl2k_uniform_indomain", "Diversity: every class appears", 15, 0.018, 0.006, 0.05, 0.6, 0.0019),
+        unit_row("wloss_generator", "Loss of the generator", 5, "agrees to 1e-6 on fresh scores"),
+    )
+    by_hand = (
+        CriterionResult(name="q_business", title="Use in a business", kind="manual", status=Status.PENDING, points=5),
+        CriterionResult(name="q_conditioning", title="Your conditioning", kind="manual", status=Status.PENDING, points=5),
+    )
+    defaults: dict[str, object] = {
+        "task": "cwgan",
+        "title": "Conditional WGAN-GP on Fashion-MNIST",
+        "max_score": 80,
+        "manual": by_hand,
+        "answers": (Answer(question="q_business", text="Drawing clothes that nobody has sewn yet, by kind."),),
+        "class_shares": SHOWN,
+        "class_names": CLOTHES,
+        "confusion": CONFUSION,
+        "class_fids": (61.2, 24.8, 58.7, 44.1, 55.9, 71.3, 88.4, 36.2, 97.5, 42.6),
+    }
+    return task(status, rows, **(defaults | more))
+
+
+LATE = Lateness(
+    submitted=WHEN,
+    source="export",
+    due=WHEN - timedelta(days=1, hours=15),
+    days=2,
+    late_days=1,
+    fraction=0.1,
+)
+
+ESSAY_ROW = CriterionResult(name="reflection", title="Reflection essay", kind="manual", status=Status.PENDING, points=20)
+
+
+def whole_lab() -> SubmissionResult:
+    """A group's hand-in of both tasks and the essay, two days late, one of them free."""
+    vanilla, conditional = graded().tasks[0], cwgan()
+    score = (vanilla.score or 0) + (conditional.score or 0)
+    essays = (
+        Essay(question="reflection", file="reflection.md", text="# What I learnt\n\nThe critic is *no* classifier.\n"),
+        Essay(question="reflection", file="My reflection.pdf", artifact="reflection-2.pdf"),
+    )
+    return submission(
+        "grace",
+        vanilla,
+        conditional,
+        group_name="g07",
+        group=("grace", "heidi"),
+        lateness=LATE,
+        penalty=round(score * LATE.fraction, 6),
+        manual=(ESSAY_ROW,),
+        essays=essays,
+        manual_points=50,
+    )
+
+
 def noise(count: int = 6, size: int = 8) -> bytes:
     """A small valid PNG."""
     return grid(np.random.default_rng(0).integers(0, 256, (count, size, size), np.uint8), columns=3)
 
 
 EVERY_KIND = (graded, failed, untouched, held, ungraded, pending)
+"""Results of one task, the same for all."""

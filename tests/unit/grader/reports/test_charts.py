@@ -61,9 +61,9 @@ def test_no_scale_without_finite_anchors_and_value(broken: dict[str, object]) ->
 
 def test_shares_stand_in_proportion_to_the_uniform_line() -> None:
     chart = charts.shares((0.1,) * 10, tuple("0123456789"))
-    assert chart is not None and chart.uniform == pytest.approx(0.1)
+    assert chart is not None and chart.even == pytest.approx(0.1)
     for bar in chart.bars:
-        assert chart.left + bar.length * chart.room / 100 == pytest.approx(chart.uniform_x, abs=0.01)
+        assert chart.x(bar.length) == pytest.approx(chart.x(chart.even_length), abs=0.01)
 
 
 def test_a_class_that_takes_everything_fills_the_room() -> None:
@@ -75,6 +75,15 @@ def test_a_class_that_takes_everything_fills_the_room() -> None:
 def test_no_shares_no_chart() -> None:
     assert charts.shares((), ()) is None
     assert charts.shares((float("nan"), 1.0), ("a", "b")) is None
+
+
+def test_distances_fill_the_room_with_the_largest() -> None:
+    chart = charts.distances((20.0, 80.0, 0.0), ("a", "b", "c"))
+    assert chart is not None and chart.even is None
+    assert [bar.length for bar in chart.bars] == [25, 100, 0] and chart.x(100) == 84
+    perfect = charts.distances((0.0, 0.0), ("a", "b"))
+    assert perfect is not None and [bar.length for bar in perfect.bars] == [0, 0]
+    assert charts.distances((), ()) is None and charts.distances((float("inf"), 1.0), ()) is None
 
 
 @given(st.lists(st.floats(0, 1)))

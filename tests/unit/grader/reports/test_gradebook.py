@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from grader.models import Flag, Lateness, Problem, Status, SubmissionResult
 from grader.reports.gradebook import COLUMNS, gradebook_csv
 
-from .examples import EVERY_KIND, WHEN, graded, submission, task
+from .examples import EVERY_KIND, WHEN, graded, submission, task, whole_lab
 
 
 def rows(*results: SubmissionResult) -> list[dict[str, str]]:
@@ -54,6 +54,14 @@ def test_what_being_late_costs(fraction: float | None, late_days: str, penalty: 
     )
     (row,) = rows(graded().model_copy(update={"lateness": late}))
     assert (row["score"], row["late_days"], row["penalty"], row["final"]) == ("85.41", late_days, penalty, final)
+
+
+def test_the_final_scores_of_all_tasks_make_up_what_counts() -> None:
+    result = whole_lab()
+    assert result.score is not None
+    both = rows(result)
+    assert [row["task"] for row in both] == ["vanilla", "cwgan"]
+    assert sum(float(row["final"]) for row in both) == pytest.approx(result.score - result.penalty, abs=0.011)
 
 
 def test_what_has_no_score_has_no_final_one() -> None:

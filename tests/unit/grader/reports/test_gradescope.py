@@ -8,7 +8,7 @@ import pytest
 from grader.models import CriterionResult, Flag, Lateness, Metric, Status, SubmissionResult
 from grader.reports.gradescope import results_json
 
-from .examples import MANUAL, criteria, failed, graded, held, pending, submission, task, ungraded, unit_row
+from .examples import MANUAL, criteria, failed, graded, held, pending, submission, task, ungraded, unit_row, whole_lab
 
 SCHEMA = json.loads((Path(__file__).parents[4] / "gradescope" / "results.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -119,6 +119,19 @@ def test_the_essay_is_a_row_graded_by_hand() -> None:
     assert report is not None
     assert report["tests"][-1]["number"] == "2.1"
     assert report["tests"][-1]["output"] == "Graded by hand: up to 10 points.\nmissing"
+
+
+def test_both_tasks_and_the_essay_are_numbered_apart() -> None:
+    result = whole_lab()
+    report = results_json(result)
+    VALIDATOR.validate(report)
+    assert report is not None and result.score is not None
+    numbers = [test["number"] for test in report["tests"] if "number" in test]
+    assert len(set(numbers)) == len(numbers) and numbers[0] == "1.1" and "2.1" in numbers and numbers[-1] == "3.1"
+    names = [test["name"] for test in report["tests"]]
+    assert "DCGAN on MNIST: Loss of the generator" in names
+    assert "Conditional WGAN-GP on Fashion-MNIST: Loss of the generator" in names
+    assert report["score"] == pytest.approx(result.score - result.penalty, abs=0.005)
 
 
 def test_anything_ungraded_means_no_report() -> None:

@@ -5,7 +5,22 @@ import pytest
 from grader.models import Artifact, Flag, Level, Status
 from grader.reports import index
 
-from .examples import EVERY_KIND, PROVENANCE, criteria, graded, noise, submission, task
+from .examples import (
+    EVERY_KIND,
+    LATE,
+    PROVENANCE,
+    criteria,
+    cwgan,
+    failed,
+    graded,
+    held,
+    noise,
+    pending,
+    submission,
+    task,
+    untouched,
+    whole_lab,
+)
 from .pages import Page, assert_accessible, assert_self_contained
 
 TITLE = "Generative adversarial networks"
@@ -29,8 +44,8 @@ def test_counts_and_averages_leave_out_what_does_not_count() -> None:
         r.score for r in (b() for b in EVERY_KIND) if r.status not in (Status.HELD, Status.UNGRADED) and r.score is not None
     ]
     assert f"Mean {statistics.fmean(scores):.2f} Median {statistics.median(scores):.2f}" in page.text
-    assert "Hand-ins 6" in page.text and "failed 2" in page.text and "held 1" in page.text and "ungraded 1" in page.text
-    assert "4 hand-ins whose score counts" in page.text
+    assert "Students 6" in page.text and "failed 2" in page.text and "held 1" in page.text and "ungraded 1" in page.text
+    assert "4 students whose score counts" in page.text
 
 
 def test_held_and_ungraded_say_why_to_staff() -> None:
@@ -71,7 +86,7 @@ def test_small_thumbnails_are_shown_and_large_ones_left_out() -> None:
 
 def test_a_large_class_gets_a_light_page() -> None:
     one = graded()
-    results = [one.model_copy(update={"student": f"s{i:04d}"}) for i in range(2000)]
+    results = [one.model_copy(update={"student": f"s{i:04d}", "tasks": (*one.tasks, cwgan())}) for i in range(2000)]
     html = index.render(results, {(r.student, "vanilla"): Artifact(name="s.png", data=noise()) for r in results}, TITLE)
     assert "<img" not in html and html.count("./s") == 2000 and len(html) < 2_000_000
 
@@ -94,6 +109,33 @@ def test_flags_are_named_with_their_message_at_hand() -> None:
     flagged = submission("a", task(Status.GRADED, flags=(Flag(code="seed-mismatch", message="differs slightly"),)))
     page = Page(index.render([flagged], {}, TITLE))
     assert "seed-mismatch" in page.text and [s for s in page.all("span") if s.get("title") == "differs slightly"]
+
+
+def test_each_criterion_has_its_distribution_beside_its_counts() -> None:
+    page = class_page()
+    labels = [svg.get("aria-label") or "" for svg in page.all("svg")]
+    spreads = [label for label in labels if label.startswith("Students by points")]
+    assert len(spreads) == 1 + len(criteria())
+    median = statistics.median(build().score or 0.0 for build in (graded, failed, untouched, pending))
+    assert spreads[0] == f"Students by points: 0–10 %: 1; 10–20 %: 1; 80–90 %: 2; median {median:.2f} of 100."
+    assert "4 students scored; left out: 1 held, 1 ungraded." in page.text
+    assert "Loss of the generator 0.00 / 5 0 4 4" in page.text
+
+
+def test_a_class_of_which_nothing_counts_has_no_distribution() -> None:
+    page = Page(index.render([held()], {}, TITLE))
+    assert "All automatic points – – / 100 0 0 0" in page.text and "left out: 1 held" in page.text
+    assert_accessible(page)
+
+
+def test_the_penalty_is_taken_off_and_named() -> None:
+    result = whole_lab()
+    assert result.score is not None
+    page = Page(index.render([result], {}, TITLE))
+    assert f"{result.score - result.penalty:.2f} / 180" in page.text
+    assert f"2 days late, −{result.penalty:.2f}" in page.text and "group g07" in page.text
+    free = Page(index.render([graded().model_copy(update={"lateness": LATE.model_copy(update={"days": 0})})], {}, TITLE))
+    assert "late" not in free.text
 
 
 def test_an_empty_class_has_a_page_too() -> None:

@@ -1,7 +1,7 @@
 from grader.models import Flag, Status
 from grader.reports.redact import for_student
 
-from .examples import graded, held, submission, task
+from .examples import cwgan, graded, held, submission, task, whole_lab
 
 
 def test_seeds_and_the_words_of_holding_flags_stay_with_staff() -> None:
@@ -20,6 +20,15 @@ def test_a_look_alike_is_told_without_what_it_looks_like() -> None:
     flag = Flag(code="look-alike", message="the checkpoint is lab8_vanilla.pt", holds=True)
     (shown,) = for_student(submission("a", task(Status.HELD, flags=(flag,)))).tasks[0].flags
     assert shown.message == "This hand-in matches published material; a person will look at it."
+
+
+def test_every_task_is_redacted_and_the_lab_as_a_whole_stays() -> None:
+    flag = Flag(code="look-alike", message="same as trent", holds=True)
+    result = whole_lab().model_copy(update={"tasks": (*held().tasks, cwgan(flags=(flag,)))})
+    told = for_student(result)
+    text = told.model_dump_json()
+    assert not any(word in text for word in ("mallory", "trent", "918273645"))
+    assert told.model_copy(update={"tasks": result.tasks}) == result
 
 
 def test_everything_else_stays() -> None:
