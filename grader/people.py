@@ -94,28 +94,26 @@ def _groups(path: Path, known: set[str]) -> dict[str, tuple[str, ...]]:
 def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, column -> text) of every line but empty ones; columns in any order, in upper or lower case."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")), skipinitialspace=True)
+        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CourseError(f"{path} cannot be read ({error}); expected comma-separated text in UTF-8") from error
-    reader = csv.reader(io.StringIO(text), skipinitialspace=True)
-    header = [_column(name) for name in next(reader, [])]
+    header = [_column(name) for name in lines[0][1]] if lines else []
     if missing := [name for name in needed if name not in header]:
         raise CourseError(
             f"{path}, line 1: no column {missing[0]!r} in {', '.join(header) or 'an empty line'}; expected a header with "
             f"{' and '.join(needed)}"
         )
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        row = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-        if empty := [name for name in needed if not row.get(name)]:
-            raise CourseError(f"{path}, line {reader.line_num}: {empty[0]} is empty; expected {', '.join(header)}")
-        yield reader.line_num, row
+    for number, cells in lines[1:]:
+        row = dict(zip(header, cells, strict=False))
+        if empty := [name for name in needed if any(cells) and not row.get(name)]:
+            raise CourseError(f"{path}, line {number}: {empty[0]} is empty; expected {', '.join(header)}")
+        if any(cells):
+            yield number, row
 
 
 def _column(name: str) -> str:
-    plain = name.strip().casefold()
-    return "student" if plain == "id" else plain
+    return "student" if name.casefold() == "id" else name.casefold()
 
 
 def _squeezed(name: str) -> str:
