@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from grader.models import Answer, Artifact, CellOutput, Edit, Essay, Flag, Problem, Status, SubmissionResult
+from grader.models import Answer, Artifact, CellOutput, Edit, Essay, Fetch, Flag, Problem, Status, SubmissionResult
 from grader.reports import figures, student
 from grader.reports.pictures import data_uri
 
@@ -12,6 +12,8 @@ from .examples import (
     ESSAY_ROW,
     LATE,
     MANUAL,
+    PROVENANCE,
+    WHEN,
     criteria,
     cwgan,
     failed,
@@ -325,6 +327,13 @@ def test_a_missing_essay_is_said_once() -> None:
     text = Page(student.render(submission("a", cwgan(), manual=(said,)), {})).text
     assert text.count("nothing was handed in") == 1 and "Nothing was handed in" not in text
     assert "Nothing was handed in for this." in Page(student.render(submission("a", cwgan(), manual=(ESSAY_ROW,)), {})).text
+
+
+def test_a_fetched_checkpoint_names_its_host_and_time() -> None:
+    fetch = Fetch(lab="lab8", student="a", task="vanilla", link="https://x.org/a", at=WHEN, outcome="kept", host="cdn.x.org")
+    origin = PROVENANCE.model_copy(update={"fetch": fetch})
+    text = Page(student.render(submission("a", task(Status.GRADED, provenance=origin)), {})).text
+    assert "Checkpoint fetched from cdn.x.org, 5 March 2026, 14:07 UTC" in text
 
 
 @pytest.mark.parametrize("where", ["Rubric", "Template", "Your notebook", "Your checkpoint", "Reference data"])
