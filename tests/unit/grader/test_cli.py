@@ -60,7 +60,7 @@ def test_the_version(grader: Grader) -> None:
 def test_help_names_the_commands(grader: Grader) -> None:
     code, out, _ = grader("--help")
     assert code == 0
-    for command in ("init", "release", "run", "report", "doctor", "pack", "data"):
+    for command in ("init", "release", "fetch", "run", "report", "doctor", "pack", "data"):
         assert re.search(rf"^\s+{command}\s", out, re.MULTILINE)
 
 

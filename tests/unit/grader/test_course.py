@@ -112,6 +112,20 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         (f'[course]\nsecret = "{"xy" * 16}"', "course.secret is not hexadecimal; `openssl rand -hex 32` makes one"),
         (f'[course]\nsecret = "{SECRET}"\ncolour = "red"', "course.colour: Extra inputs"),
         ("course = 3", "course"),
+        (f'[course]\nsecret = "{SECRET}"\ntimezone = "Asia/Kolkatta"', "course.timezone: 'Asia/Kolkatta' is no timezone"),
+        (
+            f'[course]\nsecret = "{SECRET}"\ntimezone = "/etc/passwd"',
+            "expected a name of the IANA database, such as Asia/Kolkata",
+        ),
+        (f'[course]\nsecret = "{SECRET}"\ntimezone = ""', "course.timezone: '' is no timezone"),
+        (f'[course]\nsecret = "{SECRET}"\nattempts = "best"', "course.attempts: Input should be 'last' or 'last_on_time'"),
+        (
+            f'[course]\nsecret = "{SECRET}"\n[lab.lab8]\ndue = 2026-11-30',
+            "lab.lab8.due: 2026-11-30 is no date with a time of day",
+        ),
+        (f'[course]\nsecret = "{SECRET}"\n[lab.lab8]\ngrace = 3', "lab.lab8.grace: Extra inputs"),
+        (f'[course]\nsecret = "{SECRET}"\n[lab.lab8]\npenalty_per_day = 10', "lab.lab8.penalty_per_day: Input should be less"),
+        (f'[course]\nsecret = "{SECRET}"\n[labs.lab8]\nlate_days = 3', "labs: Extra inputs"),
     ],
 )
 def test_says_what_is_wrong_with_a_course_file(tmp_path: Path, text: str, expected: str) -> None:
@@ -151,6 +165,24 @@ def test_settings_of_the_lab_folder_come_before_those_above(tmp_path: Path) -> N
     assert open_lab(tmp_path / "lab8").course.root == tmp_path / "lab8"
 
 
+def test_each_lab_has_a_deadline_of_its_own(tmp_path: Path) -> None:
+    text = f'[course]\nsecret = "{SECRET}"\n[lab.lab8]\ndue = 2026-11-30T23:59:00+05:30\nlate_days = 2\n'
+    made = load_course(write(tmp_path, text))
+    due = made.deadline("lab8").due
+    assert due is not None
+    assert (due.isoformat(), made.deadline("lab8").late_days) == ("2026-11-30T23:59:00+05:30", 2)
+    assert made.deadline("lab9").due is None
+
+
+def test_a_lab_gets_the_fingerprints_of_what_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "labs" / "lab8").mkdir(parents=True)
+    for name, text in {"lab.toml": "", "fingerprints.toml": "# published\n"}.items():
+        (tmp_path / "labs" / "lab8" / name).write_text(text)
+    monkeypatch.setattr(course, "CHECKOUT", tmp_path)
+    init(tmp_path / "mine" / "lab8")
+    assert (tmp_path / "mine" / "lab8" / "fingerprints.toml").read_text() == "# published\n"
+
+
 def test_secret_packs_and_grades_stay_out_of_a_repository(tmp_path: Path) -> None:
     """As git itself sees it: of a new course only its .gitignore would be added."""
     init(tmp_path / "cs763")
@@ -161,3 +193,12 @@ def test_secret_packs_and_grades_stay_out_of_a_repository(tmp_path: Path) -> Non
     command = ["git", "-C", str(tmp_path), "ls-files", "--others", "--exclude-standard"]
     listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     assert listed == ["cs763/.gitignore"]
+
+
+def test_the_hosts_of_links_are_settings_of_the_course(tmp_path: Path) -> None:
+    links = '[links]\nhosts = ["www.dropbox.com"]\ninternal = ["http://10.0.0.5:8000"]\n'
+    found = load_course(write(tmp_path / "a", f'[course]\nsecret = "{SECRET}"\n{links}')).links
+    assert (found.hosts, found.internal) == (("www.dropbox.com",), ("http://10.0.0.5:8000",))
+    assert load_course(init(tmp_path / "b")).links.hosts == ()
+    with pytest.raises(CourseError, match=r"links\.hosts: 'https://x\.org' is not a host such as www\.dropbox\.com"):
+        load_course(write(tmp_path / "c", f'[course]\nsecret = "{SECRET}"\n[links]\nhosts = ["https://x.org"]\n'))
