@@ -11,7 +11,7 @@ from grader.discovery import discover, natural
 from grader.errors import IntakeError, UsageError
 from grader.intake import Handin, Submission, student_id, take
 from grader.models import Problem
-from grader.spec import Lab, LabSpec, Limits, Task, UnitCriterion
+from grader.spec import EssayCriterion, Lab, LabSpec, Limits, Task, UnitCriterion
 
 CHECK = (UnitCriterion(unit="generator_shape", points=1),)
 
@@ -184,6 +184,39 @@ def test_renamed_notebooks_are_taken_with_a_warning(tmp_path: Path, name: str) -
     assert submission.notebook("vanilla").name == "lab8_vanilla.ipynb"
     assert name in submission.warnings[0]
     assert isinstance(submission.notebooks["cwgan"], Problem)
+
+
+@pytest.mark.parametrize(
+    ("names", "taken_for"),
+    [
+        (("Copy of lab8_cwgan (1).ipynb", "lab8_vanilla-2.ipynb"), {"cwgan": 0, "vanilla": 1}),
+        (("lab8_vanilla-2.ipynb", "Lab8_cWGAN.ipynb", "notes.ipynb"), {"vanilla": 0, "cwgan": 1}),
+        (("lab8_cwgan.ipynb", "lab8_vanilla and lab8_cwgan.ipynb"), {"cwgan": 0, "vanilla": 1}),
+    ],
+)
+def test_two_renamed_notebooks_are_told_apart(tmp_path: Path, names: tuple[str, ...], taken_for: dict[str, int]) -> None:
+    for name in names:
+        write(tmp_path / "h", name, data=name.encode())
+    submission = taken(tmp_path / "h", TWO)
+    assert {task: submission.notebook(task).read_bytes().decode() for task in taken_for} == {
+        task: names[index] for task, index in taken_for.items()
+    }
+
+
+def test_two_files_for_one_task_are_an_error_in_words_and_leave_the_other_task(tmp_path: Path) -> None:
+    path = write(tmp_path / "h", "Copy of lab8_cwgan (1).ipynb", "Lab8_cWGAN.ipynb", "lab8_vanilla-2.ipynb")
+    submission = taken(path, TWO)
+    assert submission.notebook("vanilla").is_file()
+    problem = submission.notebooks["cwgan"]
+    assert isinstance(problem, Problem)
+    assert problem.message == "Copy of lab8_cwgan (1).ipynb and Lab8_cWGAN.ipynb could each be lab8_cwgan.ipynb"
+    assert problem.advice == "Hand in one of them, with the name lab8_cwgan.ipynb."
+
+
+def test_essays_are_copied_under_the_names_that_students_give_them(tmp_path: Path) -> None:
+    lab = ONE.model_copy(update={"manual": (EssayCriterion(file="reflection.*", points=1),)})
+    path = write(tmp_path / "h", "lab8_vanilla.ipynb", "My Reflection (2).pdf", "notes.pdf")
+    assert files(taken(path, lab)) == {"lab8_vanilla.ipynb", "My Reflection (2).pdf"}
 
 
 @pytest.mark.parametrize("name", ["lab18_vanilla.ipynb", "lab8_vanillas.ipynb", "xlab8_vanilla.ipynb"])
