@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.evaluate import METRICS, Sample
+from evaluator.evaluate import METRICS, Description, Sample
 from evaluator.measurement import Measurement
 from evaluator.memorisation import flagged
 from evaluator.pack import Pack
 from grader import score
 from grader.errors import SpecError
+from grader.interview import asked_classes
 from grader.models import CriterionResult, Flag, Metric
 from grader.spec import Task
 
@@ -33,6 +34,8 @@ def expect_measurable(task: Task) -> None:
     for name in [c.metric for c in task.metrics] + [memorised_name(task)]:
         if name not in METRICS:
             raise SpecError(f"lab.toml: task {task.id}: no metric is called {name!r}; there are {', '.join(METRICS)}")
+        if METRICS[name].needs_labels and not task.conditional:
+            raise SpecError(f"lab.toml: task {task.id}: {name} compares with the classes asked for, which needs conditional = true")
         if METRICS[name].n != task.samples:
             raise SpecError(f"lab.toml: task {task.id}: {name} takes {METRICS[name].n} images, but samples = {task.samples}")
 
@@ -48,7 +51,7 @@ class Scorer:
     def sample(self, images: Images) -> Sample:
         """The images with their features, worked out once although they are asked about several times."""
         key = hashlib.sha256(images.tobytes()).digest()
-        return self._samples.setdefault(key, Sample.of(images, self.pack))
+        return self._samples.setdefault(key, Sample.of(images, self.pack, asked_classes(self.task)))
 
     def measure(self, images: Images) -> dict[str, Metric]:
         """All metrics of the rubric and the memorised share, of exactly `samples` images."""
@@ -79,9 +82,9 @@ class Scorer:
         )
         return (Flag(code="memorisation", message=message, holds=True),)
 
-    def class_shares(self, images: Images) -> tuple[float, ...]:
-        """Share of the images in each class."""
-        return tuple(float(share) for share in self.sample(images).describe(0).shares)
+    def describe(self, images: Images) -> Description:
+        """Classes of the images, and for a conditional task how they agree with what was asked for."""
+        return self.sample(images).describe(0)
 
 
 def _metric(measured: Measurement) -> Metric:

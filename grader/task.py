@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.evaluate import Description
 from evaluator.pack import Pack
 from grader import interview, links, score
 from grader.errors import GraderError, StudentError, UngradedError
 from grader.execute import CellError, Execution, Job, checkpoint_path, execute
 from grader.intake import Submission
-from grader.measure import Scorer
 from grader.lookalike import Published, look_alike
+from grader.measure import Scorer
 from grader.models import CellOutput, CriterionResult, Flag, Level, Problem, Provenance, Status, TaskResult
 from grader.notebook import Notebook, parse
 from grader.sandbox import Sandbox
@@ -39,9 +40,9 @@ class Setting:
     slot: int
     fetched: Path | GraderError | None = None
     """what came of the task's checkpoint link, where it leads to the web"""
-
     published: Published = field(default_factory=Published)
     """what must not be handed in as one's own"""
+
 
 @dataclass(frozen=True)
 class TaskGrading:
@@ -94,8 +95,7 @@ def grade_task(setting: Setting, submission: Submission) -> TaskGrading:
         task=setting.task,
         secret=setting.secret,
         who=submission.student,
-        arguments=((),),
-        smoke_images=interview.smoke_images(setting.pack.samples),
+        smoke_inputs=interview.smoke_inputs(setting.pack.samples, setting.pack.sample_labels),
         judge=lambda images: scorer.score(scorer.measure(images)),
     )
     job = Job(moved.notebook, checkpoint, setting.task.limits, setting.device, slot=setting.slot)
@@ -105,7 +105,7 @@ def grade_task(setting: Setting, submission: Submission) -> TaskGrading:
         origin,
         result=_flagged(judge(case, scorer), look_alike(setting.published, _written(moved), checkpoint)),
         scorer=scorer,
-        images=next(iter(interview.measurements(execution.answers)), None),
+        images=next(iter(interview.measurements(execution.answers, setting.task)), None),
         seeds=interviewer.seeds,
         checkpoint_sha256=_sha256(checkpoint.read_bytes()) if checkpoint else None,
     )
@@ -127,7 +127,7 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
         return _result(task, case.transplant, rows, problems=(cause, *_misplaced(case)), execution=execution)
     seed_problem, flags = interview.honesty(execution.answers)
     problem = _image_problem(case) or seed_problem
-    repeats = interview.measurements(execution.answers)
+    repeats = interview.measurements(execution.answers, task)
     units = tuple(_unit_row(case, c) for c in task.units)
     if problem is None and case.withheld is None and repeats:
         metrics = scorer.measure_all(repeats)
@@ -139,8 +139,9 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
     else:
         problem = problem or Problem(code="no-images", message="generate() returned no images")
         rows = (*(score.fail(c, problem) for c in task.metrics), *units)
-    shares = scorer.class_shares(repeats[0]) if repeats else ()
-    return _result(task, case.transplant, rows, _problems(case, problem), flags, execution, shares)
+    shown = scorer.describe(repeats[0]) if repeats else None
+    result = _result(task, case.transplant, rows, _problems(case, problem), flags, execution)
+    return result.model_copy(update={"advice": (*_advice(case), *result.advice), **_by_class(task, shown)})
 
 
 def rejected(task: Task, error: GraderError) -> TaskResult:
@@ -153,7 +154,6 @@ def rejected(task: Task, error: GraderError) -> TaskResult:
     return _result(task, None, rows, problems=(problem,))
 
 
-def _parameters(setting: Setting) -> dict[str, object]:
 def _written(moved: Transplant) -> list[str]:
     """The code that the student wrote."""
     return [todo.body for todo in moved.todos.values() if todo.kind == "code" and todo.status == "filled"]
@@ -165,6 +165,7 @@ def _flagged(result: TaskResult, flags: Sequence[Flag]) -> TaskResult:
     return result.model_copy(update={"flags": flags, "status": _status(result.criteria, flags)})
 
 
+def _parameters(setting: Setting) -> dict[str, object]:
     """What the grader puts into the parameters cell."""
     return {
         "TRAIN": False,
@@ -212,6 +213,28 @@ def _image_problem(case: Case) -> Problem | None:
         return own
     first = next(iter(_cell_problems(case)), None)
     return first or own
+
+
+def _by_class(task: Task, shown: Description | None) -> dict[str, object]:
+    """What the result says of each class."""
+    if shown is None:
+        return {}
+    found: dict[str, object] = {"class_shares": tuple(map(float, shown.shares)), "class_names": task.classes}
+    if shown.confusion is not None and shown.class_fids is not None:
+        found["confusion"] = tuple(tuple(map(int, row)) for row in shown.confusion)
+        found["class_fids"] = tuple(map(float, shown.class_fids))
+    return found
+
+
+def _advice(case: Case) -> list[str]:
+    """What the checks that are worth no points have to say; one that could not run says nothing."""
+    found = []
+    for name in case.task.advice:
+        answer = case.execution.answers.arrays.get(f"unit:{name}")
+        if answer is not None:
+            verdict = CHECKS[name].judge(case.inputs[f"unit:{name}"], [np.asarray(array, np.float32) for array in answer])
+            found += [verdict.message] if verdict.share < 1 else []
+    return found
 
 
 def _unit_row(case: Case, criterion: UnitCriterion) -> CriterionResult:
@@ -263,7 +286,7 @@ def _problems(case: Case, image_problem: Problem | None) -> tuple[Problem, ...]:
     units = [
         _locate(case, p, case.execution.places.get(name, ()))
         for name, p in case.execution.answers.problems.items()
-        if name.startswith("unit:")
+        if name in {f"unit:{criterion.unit}" for criterion in case.task.units}
     ]
     candidates = [image_problem, *_misplaced(case), *_cell_problems(case), *units]
     unique: dict[tuple[str, int | None, int | None], Problem] = {}
@@ -280,7 +303,6 @@ def _result(
     problems: Sequence[Problem] = (),
     flags: Sequence[Flag] = (),
     execution: Execution | None = None,
-    shares: tuple[float, ...] = (),
 ) -> TaskResult:
     """Put a task's result together; its status follows from the rows and the flags."""
     edits = moved.edits if moved else ()
@@ -304,8 +326,6 @@ def _result(
         problems=tuple(problems),
         edits=edits,
         outputs=_outputs(execution, moved) if execution and moved else (),
-        class_shares=shares,
-        class_names=task.classes if shares else (),
         advice=tuple(a for a in (interview.smoke_advice(execution.answers),) if a) if execution else (),
         usage=execution.usage if execution else None,
     )

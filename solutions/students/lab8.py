@@ -43,7 +43,7 @@ NAN = _generate("""
 CLASS: tuple[Student, ...] = (
     Student("01-reference", Work(solution=True), Work(solution=True), essay=ESSAY),
     Student("02-typical", cwgan=Work(link="good"), essay=ESSAY),
-    Student("03-mid-training", Work("mid"), Work("mid"), essay=ESSAY, late=timedelta(hours=26)),
+    Student("03-mid-training", Work("mid"), Work("mid"), essay=ESSAY, late=timedelta(hours=20)),
     Student("04-early", Work("early"), Work("early")),
     Student("05-collapsed-and-blind", Work(bodies={"generate": vanilla.COLLAPSED}), Work(bodies={"generate": cwgan.LABEL_BLIND})),
     Student("06-noise-and-swapped", Work(bodies={"generate": vanilla.NOISE}), Work(bodies={"generate": cwgan.LABEL_SWAPPED})),

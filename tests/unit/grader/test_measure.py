@@ -105,8 +105,40 @@ def test_the_flag_needs_more_than_chance_allows(scorer: Scorer, low: float, hold
 
 
 def test_shares_of_the_classes_add_up(scorer: Scorer, copies: Images, pack: Pack) -> None:
-    shares = scorer.class_shares(copies)
+    shares = scorer.describe(copies).shares
     assert len(shares) == 10
     assert sum(shares) == pytest.approx(1)
     drawn = np.bincount(pack.sample_labels[np.random.default_rng(1).integers(0, len(pack.samples), 2000)], minlength=10) / 2000
-    assert shares == pytest.approx(tuple(drawn), abs=0.01)  # the classifier reads real digits
+    assert shares == pytest.approx(drawn, abs=0.01)  # the classifier reads real digits
+
+
+@pytest.fixture(scope="module")
+def conditional(vanilla: Task) -> Task:
+    """The digits, asked for one by one."""
+    agreement = vanilla.metrics[0].model_copy(update={"metric": "class_agreement2k_indomain", "full": 1.0, "zero": 0.1})
+    return vanilla.model_copy(update={"conditional": True, "criterion": (agreement,)})
+
+
+def in_turn(pack: Pack, classes: Images, seed: int = 0) -> Images:
+    """2,000 real images, of the given classes in turn."""
+    rng = np.random.default_rng(seed)
+    wanted = classes[np.arange(2000) % len(classes)]
+    return pack.samples[[rng.choice(np.flatnonzero(pack.sample_labels == c)) for c in wanted]]
+
+
+def test_a_conditional_task_is_measured_by_the_classes_asked_for(conditional: Task, pack: Pack) -> None:
+    scorer = Scorer(conditional, pack)
+    asked = in_turn(pack, np.arange(10, dtype=np.uint8))
+    turned = in_turn(pack, np.roll(np.arange(10, dtype=np.uint8), -1))
+    assert scorer.measure(asked)["class_agreement2k_indomain"].value > 0.99
+    assert scorer.measure(turned)["class_agreement2k_indomain"].value < 0.01
+    confusion = scorer.describe(turned).confusion
+    assert confusion is not None
+    assert confusion.sum() == 2000
+    assert [int(np.argmax(line)) for line in confusion] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]
+
+
+def test_agreement_with_a_class_needs_a_conditional_task(conditional: Task) -> None:
+    expect_measurable(conditional)
+    with pytest.raises(SpecError, match="needs conditional = true"):
+        expect_measurable(conditional.model_copy(update={"conditional": False}))

@@ -384,3 +384,31 @@ def test_what_cannot_be_taken_is_the_students_failure_and_what_we_cannot_do_is_n
     assert (ungraded.status, ungraded.score, ungraded.max_score) == (Status.UNGRADED, None, 90)
     assert [p.message for p in ungraded.problems] == ["no sandbox"]
     assert all(row.score is None for row in ungraded.criteria)
+
+
+def test_a_conditional_task_shows_how_classes_agree(good: Case, scorer: Scorer) -> None:
+    task = good.task.model_copy(update={"conditional": True})
+    result = judge(replace(good, task=task), Scorer(task, scorer.pack))
+    assert [len(line) for line in result.confusion] == [10] * 10
+    assert [sum(line) for line in result.confusion] == [200] * 10
+    assert len(result.class_fids) == 10 and min(result.class_fids) > 0
+    assert judge(good, scorer).confusion == ()
+
+
+def test_a_check_that_only_advises_costs_nothing(honest: Case, scorer: Scorer) -> None:
+    task = honest.task.model_copy(update={"advice": ("critic_batch_norm",)})
+    one, half = np.arange(BATCH, dtype=np.float32)[:, None], np.arange(4, dtype=np.float32)[:, None]
+    for other, words in ((half, 0), (half + 1, 1)):
+        arrays = {**honest.execution.answers.arrays, "unit:critic_batch_norm": (one, other)}
+        case = with_answers(replace(honest, task=task, inputs={**honest.inputs, "unit:critic_batch_norm": ()}), Answers(arrays))
+        result = judge(case, scorer)
+        assert result.score == judge(honest, scorer).score
+        assert sum("batch normalisation" in advice for advice in result.advice) == words
+
+
+def test_an_advising_check_that_could_not_run_is_not_shown(honest: Case, scorer: Scorer) -> None:
+    task = honest.task.model_copy(update={"advice": ("critic_batch_norm",)})
+    problem = Problem(code="exception", message="RuntimeError: mat1 and mat2")
+    result = judge(with_problems(replace(honest, task=task), {"unit:critic_batch_norm": problem}), scorer)
+    assert result.problems == ()
+    assert not any("batch normalisation" in advice for advice in result.advice)
