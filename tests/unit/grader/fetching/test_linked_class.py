@@ -313,3 +313,9 @@ def test_the_command_and_its_exit_status(
         "ada ungraded",
         "ada kept",
     ]
+
+
+def test_a_hand_in_that_cannot_be_read_has_no_links(lab: Path) -> None:
+    (lab / "submissions" / "ada.zip").write_bytes(b"no archive")
+    assert fetch(lab).counts == "0 links to the web"
+    assert statuses(run(lab)) == {"ada": ["failed", "failed"]}
