@@ -1,4 +1,4 @@
-"""FID of images by the official Inception features: `fid10k_test_inception` for 10,000 images against MNIST's test set.
+"""FID of images by the official Inception features: `fid10k_test_inception` for 10,000 images against a data set's test images.
 
     python benchmarks/inception_fid.py images.npz --reference mnist-test --data data --json fid.json
 
@@ -24,13 +24,14 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from datasets import mnist
+from datasets import fashion_mnist, mnist
 from evaluator.frechet import distance_interval, moments, reference
 
 SIDE = 299
 DIMENSION = 2048
 BATCH = 25
 CACHE = Path.home() / ".cache" / "gan-lab-grader"
+DATASETS = {"mnist": mnist, "fashion_mnist": fashion_mnist}
 
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From images (25, 3, 299, 299), about −1 to 1, to features (25, 2048)."""
@@ -113,14 +114,15 @@ def _only(names: list[str], path: Path) -> str:
     return names[0]
 
 
-def reference_features(data: Path, cache: Path, run: Network) -> NDArray[np.float64]:
-    """Features of MNIST's test images, worked out once; the file's name holds the data's sha256."""
-    file = cache / f"mnist-test-{mnist.MNIST.sha256['x_test'][:16]}-inception.npy"
+def reference_features(dataset: str, data: Path, cache: Path, run: Network) -> NDArray[np.float64]:
+    """Features of a data set's test images, worked out once; the file's name holds the data set and the images' sha256."""
+    module = DATASETS[dataset]
+    file = cache / f"{dataset}-test-{module.DATASET.sha256['x_test'][:16]}-inception.npy"
     if file.exists():
         features: NDArray[np.float64] = np.load(file, allow_pickle=False).astype(np.float64)
         return features
-    mnist.get(data)
-    features = extract(mnist.load(data).x_test, run, "reference features")
+    module.get(data)
+    features = extract(module.load(data).x_test, run, "reference features")
     cache.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial.npy")
     np.save(partial, features.astype(np.float32))
@@ -132,7 +134,7 @@ def main() -> None:
     """Read the command line, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("images", type=Path, help="npy or npz with uint8 (n, side, side), in random order")
-    parser.add_argument("--reference", choices=["mnist-test"], default="mnist-test")
+    parser.add_argument("--reference", choices=[f"{name}-test" for name in DATASETS], default="mnist-test")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where the data set is, or is to go")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the reference's features are kept")
     parser.add_argument("--quick", action="store_true", help="only the first 500 images")
@@ -140,7 +142,8 @@ def main() -> None:
     arguments = parser.parse_args()
     images = read_images(arguments.images)[: 500 if arguments.quick else None]
     run, device = network()
-    known = moments(reference_features(arguments.data, arguments.cache, run))
+    dataset = arguments.reference.removesuffix("-test")
+    known = moments(reference_features(dataset, arguments.data, arguments.cache, run))
     value, low, high = distance_interval(extract(images, run, "features"), reference(known))
     name = f"fid{_count(len(images))}_test_inception"
     table = Table("metric", "value", "95 % interval", "images", "extractor")

@@ -2,9 +2,11 @@
 
     python benchmarks/reference_model.py lab8/lab8_vanilla --data DIR [--quick]
 
-10,000 images come from the solution notebook with the shipped checkpoint. Measured: FID by the official Inception features against the
-10,000 test images (`fid10k_test_inception`, comparable with publications; 30 CPU-minutes), the in-domain FID, and the smallest and
-largest share of a class. --quick leaves the Inception out and changes no card. Needs the extra `inception`.
+10,000 images come from the solution notebook with the shipped checkpoint, equally many of each class where they are asked for by class.
+Measured: FID by the official Inception features against the 10,000 test images (`fid10k_test_inception`, comparable with publications; 30
+CPU-minutes), the in-domain FID, the smallest and largest share of a class, and for a conditional model the share that the public pack's
+classifier puts in the class asked for, the same share of real test images, and the ratio of both. --quick leaves the Inception out and
+changes no card. Needs the extra `inception`.
 """
 
 import argparse
@@ -17,28 +19,42 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "solutions"), str(REPOSITORY / "benchmarks")]
 
-from generate import SOLUTIONS, samples  # noqa: E402
+from generate import LABS, SOLUTIONS, samples  # noqa: E402
 from inception_fid import CACHE, extract, network, reference_features  # noqa: E402
 
 from evaluator.evaluate import Sample  # noqa: E402
 from evaluator.frechet import distance_interval, moments, reference  # noqa: E402
 from evaluator.pack import public_pack  # noqa: E402
+from grader.spec import Task, load_spec  # noqa: E402
 
 N = 10_000
 
 
-def indomain(images: np.ndarray) -> dict[str, float]:
-    """FID in the public pack's features, and the extremes of the class shares."""
-    sample = Sample.of(images, public_pack("mnist"))
+def task_of(notebook: str) -> Task:
+    """The lab's task that the notebook, such as lab8/lab8_vanilla, is the solution of."""
+    lab, _, stem = notebook.partition("/")
+    tasks = [task for task in load_spec(LABS / lab / "lab.toml").task if Path(task.notebook).stem == stem]
+    return tasks[0] if tasks else sys.exit(f"labs/{lab}/lab.toml has no task with the notebook {stem}.ipynb")
+
+
+def indomain(images: np.ndarray, task: Task) -> dict[str, float]:
+    """FID in the public pack's features, the extremes of the class shares, and for a conditional task the class agreement."""
+    pack = public_pack(task.dataset)
+    sample = Sample.of(images, pack, np.arange(len(images)) % len(task.classes) if task.conditional else None)
     shares = sample.describe(0).shares
-    fid = sample.measure(["fid10k_test_indomain"])["fid10k_test_indomain"].value
-    return {"fid10k_test_indomain": fid, "smallest_class_share": float(shares.min()), "largest_class_share": float(shares.max())}
+    names = ["fid10k_test_indomain", *(["class_agreement10k_indomain"] if task.conditional else [])]
+    metrics = {name: measured.value for name, measured in sample.measure(names).items()}
+    if task.conditional:
+        real = pack.card.classifier_accuracy
+        metrics["class_agreement_real_indomain"] = real
+        metrics["class_agreement10k_indomain_to_real"] = metrics["class_agreement10k_indomain"] / real
+    return {**metrics, "smallest_class_share": float(shares.min()), "largest_class_share": float(shares.max())}
 
 
-def inception(images: np.ndarray, data: Path, cache: Path) -> dict[str, float]:
+def inception(images: np.ndarray, dataset: str, data: Path, cache: Path) -> dict[str, float]:
     """FID in the official Inception features, with its 95 % interval."""
     run, _ = network()
-    real = reference(moments(reference_features(data, cache, run)))
+    real = reference(moments(reference_features(dataset, data, cache, run)))
     value, low, high = distance_interval(extract(images, run, "generated images"), real)
     return {"fid10k_test_inception": value, "fid10k_test_inception_low": low, "fid10k_test_inception_high": high}
 
@@ -58,12 +74,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE, help="where features of the real images are kept")
     parser.add_argument("--quick", action="store_true", help="in-domain metrics only; the card stays as it is")
     options = parser.parse_args()
+    task = task_of(options.notebook)
     script = SOLUTIONS / f"{options.notebook}.py"
     checkpoint = script.parent / "checkpoints" / f"{script.stem}.pt"
-    images = samples(script, checkpoint, N)
-    metrics = indomain(images)
+    images = samples(script, checkpoint, N, task.classes if task.conditional else ())
+    metrics = indomain(images, task)
     if not options.quick:
-        metrics = {**inception(images, options.data, options.cache), **metrics}
+        metrics = {**inception(images, task.dataset, options.data, options.cache), **metrics}
         write_metrics(checkpoint.with_suffix(".toml"), metrics)
     for name, value in metrics.items():
         print(f"{name} = {value:.4g}")
