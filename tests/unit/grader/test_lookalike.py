@@ -13,7 +13,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from grader.classrun import Selection, grade_class
+from grader.course import init
+from grader.display import Display
 from grader.errors import CourseError
 from grader.lookalike import (
     ENOUGH_NODES,
@@ -25,6 +29,7 @@ from grader.lookalike import (
     notebook_bodies,
     write_fingerprints,
 )
+from grader.models import Status
 from grader.notebook import body, parse, regions
 from grader.release import solution_notebook
 from grader.spec import LabSpec, load_spec
@@ -208,3 +213,26 @@ def test_a_labs_fingerprints_are_what_solutions_generate(lab: Path, tmp_path: Pa
     checkpoints = sorted((solutions / "checkpoints").rglob("*.pt"))
     made = write_fingerprints(spec, solutions, checkpoints, tmp_path / "fingerprints.toml")
     assert (lab / "fingerprints.toml").read_text() == made.read_text(), "run: make docs"
+
+
+@pytest.mark.slow
+def test_the_published_solution_is_graded_and_held_with_neutral_words_for_the_student(tmp_path: Path) -> None:
+    lab = tmp_path / "lab8"
+    init(lab)
+    first_task = (lab / "lab.toml").read_text().split("[[task]]")[:2]
+    (lab / "lab.toml").write_text("[[task]]".join(first_task))
+    write_fingerprints(load_spec(lab / "lab.toml"), SOLUTIONS, [CHECKPOINT], lab / "fingerprints.toml")
+    for student, extra in (("ada", CHECKPOINT.read_bytes()), ("bob", b"")):
+        (lab / "submissions" / student).mkdir()
+        (lab / "submissions" / student / "lab8_vanilla.ipynb").write_bytes(solution_notebook(SOLUTIONS / "lab8_vanilla.py"))
+        if extra:
+            (lab / "submissions" / student / "handin.pt").write_bytes(extra)
+    summary = grade_class(lab, Selection(), Display(Console(file=io.StringIO())), workers=1, device="cpu", trust=True)
+    ada, bob = summary.results
+    assert (ada.status, bob.status) == (Status.HELD, Status.HELD)
+    assert ada.score is not None and bob.score is not None and ada.score > bob.score
+    assert "published checkpoint lab8_vanilla.pt" in ada.tasks[0].flags[-1].message
+    assert "checkpoint" not in bob.tasks[0].flags[-1].message
+    report = (lab / "results" / "ada" / "report.html").read_text()
+    assert "This hand-in matches published material; a person will look at it." in report
+    assert "published solution" not in report
