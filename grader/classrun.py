@@ -149,21 +149,15 @@ def _restate(grader: Grader, store: Store, handins: Sequence[Handin], todo: Sequ
     """Store settled results again where the due date, the time or the group is another now: nothing needs to run for that."""
     lab = grader.lab
     kept = {owner(result): result for result in store.newest(lab.spec.lab.id)}
-    whose = {result.student: owner(result) for result in by_person(kept.values())}
     for handin in [handin for handin in handins if handin not in todo]:
         result = stated(kept[handin.student], handin)
-        superseded = any(whose.get(student) != handin.student for student in _students(handin))
-        if superseded or result != kept[handin.student]:
+        if result != kept[handin.student]:
             _keep_again(lab, store, result, grader.key(handin))
     current = {handin.student for handin in handins}
-    covered = {student for handin in handins for student in _students(handin)}
+    covered = {student for handin in handins for student in handin.members or (handin.student,)}
     for name, result in kept.items():
         if name not in current and covered & set(result.group):  # a group that is no more is nobody's
             _keep_again(lab, store, result.model_copy(update={"group": ()}), "")
-
-
-def _students(handin: Handin) -> tuple[str, ...]:
-    return handin.members or (handin.student,)
 
 
 def _keep_again(lab: LabFolder, store: Store, result: SubmissionResult, key: str) -> None:

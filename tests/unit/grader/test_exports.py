@@ -221,8 +221,10 @@ def test_one_students_trap_costs_the_others_nothing(tmp_path: Path) -> None:
             file.writestr(evil + "lab8_vanilla.ipynb", "bad")
             file.writestr(entry, "/etc/passwd")
         assert files_of(path, 0) == {"lab8_vanilla.ipynb": b"good"}
-        with pytest.raises(IntakeError, match=why):
-            files_of(path, 1)
+        found = read(path)
+        assert found is not None
+        with pytest.raises(IntakeError, match=why), open_part(path, found.entries[1].files):
+            pytest.fail("a hand-in with one unsafe entry is refused before anything is read")
 
 
 def test_links_in_an_unpacked_export_are_refused(tmp_path: Path) -> None:
