@@ -10,6 +10,7 @@ show beside the student's.
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +18,27 @@ import papermill
 
 from grader.course import FINGERPRINTS
 from grader.lookalike import write_fingerprints
+from grader.gallery import sample_grid, shown
 from grader.release import solution_notebook, write_templates
-from grader.reports.pictures import grid
 from grader.spec import load_spec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SOLUTIONS, LABS = REPOSITORY / "solutions", REPOSITORY / "labs"
-SAMPLES = 64
 BLOCK = 500
 LAST_CELL = """
 torch.manual_seed(0)
-np.save("samples.npy", np.concatenate([torch.as_tensor(generate(n)).cpu().numpy() for n in {blocks}]))
+np.save("samples.npy", np.concatenate([torch.as_tensor(generate(*call)).cpu().numpy() for call in {calls}]))
 """
 
 
-def samples(script: Path, checkpoint: Path, n: int) -> np.ndarray:
-    """Images of a solution notebook with its checkpoint, uint8 (n, height, width); always the same ones."""
-    blocks = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
+def samples(script: Path, checkpoint: Path, n: int, classes: Sequence[str] = ()) -> np.ndarray:
+    """Images of a solution notebook with its checkpoint, uint8 (n, height, width); always the same ones.
+
+    With classes, which generate(n, c) then gets by number, image i is of class i modulo their number.
+    """
+    every = [(c,) for c in range(len(classes))] or [()]
+    share = n // len(every)
+    calls = [(min(BLOCK, share - start), *c) for c in every for start in range(0, share, BLOCK)]
     table = json.loads(solution_notebook(script))
     cell = {
         "cell_type": "code",
@@ -41,7 +46,7 @@ def samples(script: Path, checkpoint: Path, n: int) -> np.ndarray:
         "metadata": {},
         "outputs": [],
         "execution_count": None,
-        "source": LAST_CELL.format(blocks=blocks),
+        "source": LAST_CELL.format(calls=calls),
     }
     table["cells"].append(cell)
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +54,8 @@ def samples(script: Path, checkpoint: Path, n: int) -> np.ndarray:
         source.write_text(json.dumps(table))
         parameters = {"TRAIN": False, "CHECKPOINT": str(checkpoint), "DEVICE": "cpu"}
         papermill.execute_notebook(source, None, parameters=parameters, cwd=folder, progress_bar=False)
-        return np.rint(np.load(Path(folder) / "samples.npy") * 255).astype(np.uint8)
+        images = np.rint(np.load(Path(folder) / "samples.npy") * 255).astype(np.uint8)
+    return images.reshape(len(every), share, *images.shape[1:]).swapaxes(0, 1).reshape(images.shape)
 
 
 def main() -> None:
@@ -65,12 +71,11 @@ def main() -> None:
         if options.pictures:
             for task in load_spec(lab / "lab.toml").task:
                 stem = Path(task.notebook).stem
-                images = samples(
-                    SOLUTIONS / lab.name / f"{stem}.py", SOLUTIONS / lab.name / "checkpoints" / f"{stem}.pt", SAMPLES
-                )
+                script, checkpoint = solutions / f"{stem}.py", solutions / "checkpoints" / f"{stem}.pt"
+                images = samples(script, checkpoint, shown(task), task.classes if task.conditional else ())
                 target = lab / "reference" / f"{task.id}.png"
                 target.parent.mkdir(exist_ok=True)
-                target.write_bytes(grid(images, columns=8, scale=2))
+                target.write_bytes(sample_grid(images, task))
                 print(target.relative_to(REPOSITORY))
 
 

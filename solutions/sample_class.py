@@ -29,8 +29,10 @@ from students.work import Student, Work
 from train import execute, store_half
 
 from evaluator.pack import public_pack
-from grader.course import COURSE_FILE, init
+from grader.course import COURSE_FILE, FINGERPRINTS, init
+from grader.lookalike import write_fingerprints
 from grader.release import fill, solution_notebook, template_notebook
+from grader.spec import load_spec
 
 HERE = Path(__file__).parent
 LAB = HERE / "lab8"
@@ -110,6 +112,8 @@ def make_class(lab: Path, students: Sequence[Student] = CLASS, server: str = f"h
     """
     init(lab, title="Sample course")
     _write_settings(lab / COURSE_FILE, server)
+    # The students' checkpoints are published as well; here they are the students' own.
+    write_fingerprints(load_spec(lab / "lab.toml"), LAB, sorted(REFERENCES.glob("*.pt")), lab / FINGERPRINTS)
     groups = [f"{student.name.rpartition('-')[0]},{member}" for student in students for member in student.group]
     (lab / "groups.csv").write_text("\n".join(["group,student", *groups]) + "\n")
     for student in students:
