@@ -55,7 +55,7 @@ class Summary:
 
 
 def _reason(result: SubmissionResult) -> str:
-    return next((p.message for task in result.tasks for p in task.problems), "no reason recorded")
+    return next((problem.message for problem in result.problems), "no reason recorded")
 
 
 def grade_class(folder: Path, selection: Selection, display: Display, *, workers: int, device: str, trust: bool) -> Summary:

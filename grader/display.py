@@ -31,13 +31,10 @@ def points(score: float | None, most: float) -> str:
 
 def first_remark(result: SubmissionResult) -> str:
     """The most telling line about a result: a problem, else a flag."""
-    for task in result.tasks:
-        for problem in task.problems:
-            place = f"cell {problem.cell}, line {problem.line}: " if problem.cell and problem.line else ""
-            return place + problem.message
-        for flag in task.flags:
-            return f"{flag.code}: {flag.message}"
-    return ""
+    for problem in result.problems:
+        place = f"cell {problem.cell}, line {problem.line}: " if problem.cell and problem.line else ""
+        return place + problem.message
+    return next((f"{flag.code}: {flag.message}" for task in result.tasks for flag in task.flags), "")
 
 
 def plain(text: str, width: int = 90) -> Text:

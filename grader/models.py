@@ -1,4 +1,4 @@
-"""What the stages hand to each other and what the store keeps: frozen, JSON-ready data without behaviour."""
+"""What the stages hand to each other and what the store keeps: frozen, JSON-ready data."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -240,6 +240,12 @@ class SubmissionResult(Model):
     tasks: tuple[TaskResult, ...]
     warnings: tuple[str, ...] = ()
     graded_at: datetime
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Problems of all tasks, first those of a task that is without a score."""
+        tasks = sorted(self.tasks, key=lambda task: task.status != Status.UNGRADED)
+        return tuple(problem for task in tasks for problem in task.problems)
 
 
 class Artifact(Model):

@@ -114,7 +114,7 @@ def _row(result: SubmissionResult, columns: Sequence[str], thumbnails: Mapping[t
 
 
 def _first_problem(result: SubmissionResult) -> str:
-    return next((problem.message for task in result.tasks for problem in task.problems), "")
+    return next((problem.message for problem in result.problems), "")
 
 
 def _attention(row: Row) -> list[Attention]:

@@ -128,3 +128,13 @@ def test_every_status_has_a_colour() -> None:
     target = console(force_terminal=True, color_system="standard")
     target.print(result_table([result(status=status) for status in Status]))
     assert all(status in shown(target) for status in Status)
+
+
+def test_the_remark_is_about_the_task_that_has_no_score() -> None:
+    failed = result(status=Status.FAILED, problems=(Problem(code="exception", message=TEXT),)).tasks[0]
+    waiting = result(
+        status=Status.UNGRADED, score=None, problems=(Problem(code="ungraded", message="the quota is exceeded"),)
+    ).tasks[0]
+    both = result(status=Status.UNGRADED, score=None).model_copy(update={"tasks": (failed, waiting)})
+    assert first_remark(both) == "the quota is exceeded"
+    assert [problem.message for problem in both.problems] == ["the quota is exceeded", TEXT]
