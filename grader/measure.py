@@ -35,7 +35,9 @@ def expect_measurable(task: Task) -> None:
         if name not in METRICS:
             raise SpecError(f"lab.toml: task {task.id}: no metric is called {name!r}; there are {', '.join(METRICS)}")
         if METRICS[name].needs_labels and not task.conditional:
-            raise SpecError(f"lab.toml: task {task.id}: {name} compares with the classes asked for, which needs conditional = true")
+            raise SpecError(
+                f"lab.toml: task {task.id}: {name} compares with the classes asked for, which needs conditional = true"
+            )
         if METRICS[name].n != task.samples:
             raise SpecError(f"lab.toml: task {task.id}: {name} takes {METRICS[name].n} images, but samples = {task.samples}")
 

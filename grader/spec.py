@@ -111,7 +111,9 @@ class ManualCriterion(Table):
 class EssayCriterion(Table):
     """Points that a person gives for a text that is handed in as a file."""
 
-    file: str = Field(pattern=r"^[\w-]+\.(\*|pdf|md|txt)$", description="`reflection.*`, which takes pdf, md and txt, or one of these")
+    file: str = Field(
+        pattern=r"^[\w-]+\.(\*|pdf|md|txt)$", description="`reflection.*`, which takes pdf, md and txt, or one of these"
+    )
     title: str = ""
     points: Positive
 

@@ -233,7 +233,7 @@ def probe(one, other):
     with torch.no_grad():
         scores = [network(x.to(device)) for x in (one, other)]
         for p in network.parameters():
-            p.mul_(30)
+            p.mul_(1000)
         return [*scores, network(100 * one.to(device))]
 """
 

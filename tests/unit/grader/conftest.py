@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,3 +58,18 @@ def noise() -> NDArray[np.uint8]:
 def copies(pack: Pack) -> NDArray[np.uint8]:
     """Real test digits, each several times."""
     return pack.samples[np.random.default_rng(1).integers(0, len(pack.samples), 2000)]
+
+
+@pytest.fixture
+def init_vanilla() -> Callable[[Path], None]:
+    """Makes a lab folder as `grader init` does, and leaves the one task in lab.toml that most tests are content with."""
+    from grader.course import init
+
+    def make(folder: Path) -> None:
+        init(folder)
+        text = (folder / "lab.toml").read_text()
+        head, *tasks = re.split(r"^\[\[task\]\]\n", text, flags=re.MULTILINE)
+        kept = next(task for task in tasks if task.startswith('id = "vanilla"'))
+        (folder / "lab.toml").write_text(head.partition("[[manual]]")[0] + "[[task]]\n" + kept)
+
+    return make

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,9 +42,9 @@ class Log(Display):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, init_vanilla: Callable[[Path], None]) -> Path:
     lab = tmp_path / "lab8"
-    init(lab)
+    init_vanilla(lab)
     template = (lab / "templates" / "lab8_vanilla.ipynb").read_bytes()
     for student in STUDENTS:
         (lab / "submissions" / student).mkdir(parents=True)

@@ -149,7 +149,7 @@ def test_a_run_in_which_all_is_settled_ends_with_zero_and_the_grades(grader: Gra
     lab = class_of_one(tmp_path)
     code, out, err = grader("run", "lab8", "--trust-submissions")
     assert (code, err) == (0, "")
-    assert re.search(r"^ada +failed +0\.0 / 100 +none of the TODOs", out, re.MULTILINE)
+    assert re.search(r"^ada +failed +0\.0 / 200 +none of the TODOs", out, re.MULTILINE)
     assert f"1 submission: 1 failed · report: {lab / 'results' / 'index.html'}" in out
     code, out, err = grader("run", "lab8", "--trust-submissions")
     assert (code, err) == (0, "")

@@ -3,13 +3,14 @@
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from evaluator.pack import Pack
-from grader.course import LabFolder, init, open_lab
+from grader.course import LabFolder, open_lab
 from grader.discovery import discover
 from grader.errors import SandboxError
 from grader.intake import Handin
@@ -37,8 +38,8 @@ class BrokenSandbox:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> LabFolder:
-    init(tmp_path / "lab8")
+def lab(tmp_path: Path, init_vanilla: Callable[[Path], None]) -> LabFolder:
+    init_vanilla(tmp_path / "lab8")
     return open_lab(tmp_path / "lab8")
 
 
