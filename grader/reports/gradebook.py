@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from grader.models import SubmissionResult, TaskResult
+from grader.models import Status, SubmissionResult, TaskResult
 from grader.reports import figures, totals
 from grader.reports.text import one_line
 
@@ -21,7 +21,8 @@ def gradebook_csv(results: Iterable[SubmissionResult]) -> str:
     """All results as CSV (RFC 4180: commas, CRLF, quotes where needed), by student in the order given.
 
     Scores have two decimals and are empty where there is none. late_days: days late, free ones included, empty where nothing is
-    due; penalty: points that this takes off the score; final: what is left of it. Flags are codes joined by spaces. Text is one
+    due; penalty: points that this takes off the score; final: what is left of it, empty while a person has not decided about a
+    task that is held. Flags are codes joined by spaces. Text is one
     line a cell; a cell that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     buffer = io.StringIO(newline="")
@@ -51,7 +52,8 @@ def _late(result: SubmissionResult, task: TaskResult) -> list[str]:
     if task.score is None:
         return [days, "", ""]
     final = task.score * totals.kept(result)
-    return [days, _number(task.score - final), _number(final)]
+    waits = task.status == Status.HELD
+    return [days, _number(task.score - final), "" if waits else _number(final)]
 
 
 def _message(task: TaskResult) -> str:

@@ -64,6 +64,12 @@ def test_the_final_scores_of_all_tasks_make_up_what_counts() -> None:
     assert sum(float(row["final"]) for row in both) == pytest.approx(result.score - result.penalty, abs=0.011)
 
 
+def test_a_held_task_has_no_final_score_before_a_person_decided() -> None:
+    flags = (Flag(code="memorisation", message="copies", holds=True),)
+    (row,) = rows(submission("a", task(Status.HELD, score=61.5, flags=flags)))
+    assert (row["score"], row["final"]) == ("61.50", "")
+
+
 def test_what_has_no_score_has_no_final_one() -> None:
     late = Lateness(submitted=WHEN, source="file", due=WHEN, days=1, fraction=1)
     (row,) = rows(submission("a", task(Status.UNGRADED, score=None)).model_copy(update={"lateness": late}))
