@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 DEMO ?= lab8
 WORKERS ?= 2
 
-.PHONY: help install demo test test-fast test-slow lint format docs lock clean
+.PHONY: help install demo test test-fast test-slow hostile lint format docs lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test-fast: install
 
 test-slow: install
 	@$(BIN)/python -m pytest -m slow
+
+hostile: install  ## what 67 attacks come to in this machine's sandbox, as a table
+	@$(BIN)/python -m pytest tests/notebooks/test_hostile.py -m 'slow or not slow' -v
 
 lint: install  ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .
