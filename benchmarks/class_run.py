@@ -26,6 +26,10 @@ from rich.table import Table
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "solutions")]
 
+from grader import threads  # noqa: E402
+
+threads.pin()  # as the command does
+
 from sample_class import make_class  # noqa: E402
 from students.work import Student  # noqa: E402
 
@@ -73,7 +77,7 @@ def bare(folder: Path, submission: Path, template: Path) -> Cost:
     table["cells"].append(cell)
     source = folder / "bare.ipynb"
     source.write_text(json.dumps(table))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    environment = {**os.environ, **dict.fromkeys(threads.VARIABLES, "1")}
     command = [sys.executable, "-c", BARE, str(source), str(folder / "out.ipynb"), str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return Cost(**json.loads(done.stdout.splitlines()[-1]), phases={})

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from grader import __version__
+from grader import __version__, threads
 from grader.errors import GraderError, UngradedError, UsageError
 
 EXIT_UNGRADED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -99,6 +99,7 @@ def run(
     trust_submissions: Annotated[bool, typer.Option(help="run without a sandbox: student code can do what you can")] = False,
 ) -> None:
     """Grade everything new; finish what an earlier run left."""
+    threads.pin()  # before numpy and torch are imported
     from grader.classrun import Selection, grade_class
     from grader.display import Display, result_table
 

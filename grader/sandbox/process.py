@@ -16,6 +16,7 @@ from grader.errors import SandboxError
 from grader.sandbox.base import LimitError, Outcome, Verdict
 from grader.sandbox.meters import Meter, longest_wait_s
 from grader.spec import Limits
+from grader.threads import VARIABLES
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _CHECK_EVERY_S = 0.1
@@ -268,11 +269,8 @@ def rlimits(limits: Limits, largest_file: int, meter: Meter) -> list[str]:
 
 def environment(home: str, path: str, threads: int) -> dict[str, str]:
     """All environment variables that the script gets: nothing of ours."""
-    pinned = {
-        name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    }
     return {
-        **pinned,
+        **{name: str(threads) for name in VARIABLES},
         "PATH": path,
         "HOME": home,
         "TMPDIR": home,

@@ -208,3 +208,12 @@ def test_the_module_and_the_command_are_one(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: lab8 is a file; give the folder of a course or lab\n"
+
+
+def test_grading_starts_one_thread_a_library_unless_told_otherwise(
+    grader: Grader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    grader("run", tmp_path / "nosuch")
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]) == ("4", "1")
