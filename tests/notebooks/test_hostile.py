@@ -5,6 +5,8 @@ import os
 import pickle
 import secrets
 import socket
+import subprocess
+import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -109,7 +111,7 @@ def neighbour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbour]:
         (folder / name).write_text(secret)
         (folder / name).chmod(0o666)
     for path in (folder, *folder.parents[:3]):
-        if path != Path("/tmp") and path.owner() == folder.owner():
+        if path != Path("/tmp") and _owner(path) == os.geteuid():
             path.chmod(0o755)
     folder.chmod(0o777)
     with _listening(str(folder / "service.sock")), _listening(f"\0{secret}"):
@@ -300,3 +302,17 @@ def test_a_backend_that_confines_nothing_does_not_hold(neighbour: Neighbour, tmp
     with pytest.raises(AssertionError):
         check_attempts(case, ran.result)
     assert f"its checkpoint: {neighbour.secret}" in "".join(text for _, text in ran.result.outputs)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a slot a user of its own")
+def test_what_would_be_left_is_seen() -> None:
+    case = RUN[0]
+    uid = 210_000 + FIRST_SLOT + case.number
+    assert (living(case), left_files(case)) == ([], [])
+    daemon = subprocess.Popen(["/bin/sleep", "60"], user=uid)
+    with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:
+        os.chown(file.name, uid, uid)
+        seen = living(case), left_files(case)
+    daemon.kill()
+    daemon.wait()
+    assert seen == ([str(daemon.pid)], [Path(file.name)])
