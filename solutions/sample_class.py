@@ -2,7 +2,7 @@
 
     python solutions/sample_class.py make lab8                  make the lab folder lab8/ with all submissions
     python solutions/sample_class.py demo lab8 --workers 2      the same, and grade it while a server shares the linked checkpoints
-    python solutions/sample_class.py train --data D --out RUNS  train the students' checkpoints again (an hour on two cores)
+    python solutions/sample_class.py train --data D --out RUNS  train the students' checkpoints again (needs both data sets)
 
 Every submission is a template with its TODOs filled, as a student would, with a checkpoint beside it or behind a link. The links lead to a
 server on this machine that behaves like Google Drive. The plain student's networks are smaller than the reference's; `early` and `mid` are
@@ -144,7 +144,13 @@ def _hand_in(folder: Path, student: Student, server: str) -> None:
 
 def demo(lab: Path, workers: int) -> int:
     """Make the class and grade it; returns the exit status of the grader, or 0 where it names just those that must stay ungraded."""
-    with DriveServer(shared_files(), port=PORT) as drive:
+    try:
+        server = DriveServer(shared_files(), port=PORT)
+    except OSError as error:
+        sys.exit(
+            f"port {PORT} of this machine is taken ({error.strerror}), perhaps by another demo; the sample class's links lead there"
+        )
+    with server as drive:
         make_class(lab, server=drive.origin)
         status = subprocess.run(
             [sys.executable, "-m", "grader", "run", str(lab), "--workers", str(workers)], check=False
