@@ -24,7 +24,8 @@ from grader import frames
 from grader.challenge import Answer, Answers, Generate, NextRound, Probe, Request, Round
 from grader.errors import CheckpointError, SandboxError
 from grader.models import Level, Problem, Usage
-from grader.sandbox import Launch, LimitError, Outcome, Running, Sandbox
+from grader.sandbox import Launch, LimitError, Outcome, Running, Sandbox, landlock
+from grader.sandbox.disk import MOST_FILES
 from grader.spec import Limits
 
 _INSIDE = Path(__file__).parent / "sandbox" / "inside"
@@ -142,13 +143,11 @@ def _opened(checkpoint: Path | None) -> Iterator[int | None]:
 
 def _launch(job: Job, sandbox: Sandbox, checkpoint: int | None) -> Launch:
     files: dict[str, bytes | int] = {name: (_INSIDE / name).read_bytes() for name in ("driver.py", "kernel.py")}
-    files["frames.py"] = Path(frames.__file__).read_bytes()
+    files |= {"frames.py": Path(frames.__file__).read_bytes(), "landlock.py": Path(landlock.__file__).read_bytes()}
     files["notebook.ipynb"] = job.notebook
     if checkpoint is not None:
         files[_CHECKPOINT] = checkpoint
-    # Outside a user namespace of its own, the limit would count all processes of the user.
-    processes = 0 if sandbox.level is Level.NONE else job.limits.processes
-    return Launch("driver.py", files, job.limits, (str(processes),), job.threads, job.slot)
+    return Launch("driver.py", files, job.limits, (str(sandbox.most_processes(job.limits)),), job.threads, job.slot)
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -521,6 +520,10 @@ _LIMITS: dict[str, Callable[[Limits], tuple[str, str]]] = {
     "wall-limit": lambda limits: (
         f"it took longer than {limits.wall_s:g} s without computing",
         "look for sleep(), for waiting on a download, a lock or another process",
+    ),
+    "disk-limit": lambda limits: (
+        f"more than {limits.disk_mb} MB or {MOST_FILES:,} files were written",
+        "write less, and remove what is not needed; images are returned by generate(), not saved",
     ),
     "memory-limit": lambda limits: (
         f"more than the {limits.memory_mb} MB of memory were needed",

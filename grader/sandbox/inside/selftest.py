@@ -1,12 +1,14 @@
 """Runs inside the sandbox before any submission does: tries what must not work and reports what did. Standard library only.
 
-Arguments: descriptor of the channel, folder to write to, files that must not be readable.
+Arguments: descriptor of the channel, and JSON with what to try: see `main`.
 """
 
 import json
 import os
+import signal
 import socket
 import sys
+from typing import Any
 
 
 def _readable(path: str) -> bool:
@@ -19,8 +21,19 @@ def _readable(path: str) -> bool:
 
 
 def _writable(folder: str) -> bool:
+    file = f"{folder}/gan-grader-selftest"
     try:
-        os.close(os.open(f"{folder}/gan-grader-selftest", os.O_WRONLY | os.O_CREAT, 0o600))
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+        os.unlink(file)  # noqa: PTH108
+    except OSError:
+        return False
+    return True
+
+
+def _connects(address: str) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(address)
     except OSError:
         return False
     return True
@@ -34,35 +47,58 @@ def _internet_socket() -> bool:
     return True
 
 
+def _signals(pid: int) -> bool:
+    """Whether that process could be killed; signal 0 only asks."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
 def _others() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]  # noqa: PTH208
+    """Processes that /proc shows beside this one."""
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208
+    except OSError:
+        return []
+    return [int(name) for name in names if name.isdigit() and int(name) != os.getpid()]
 
 
 def _descriptors(channel: int) -> list[int]:
     """Open descriptors that lead elsewhere than to the channel and the three standard streams."""
     found = []
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+    for number in range(3, 4096):
         try:
-            os.fstat(int(name))
-        except OSError:  # the one that listed
+            os.fstat(number)
+        except OSError:
             continue
-        if int(name) > 2 and int(name) != channel:
-            found.append(int(name))
-    return found
+        found.append(number)
+    return [number for number in found if number != channel]
 
 
-def main(channel: int, folder: str, canaries: list[str]) -> None:
-    """Send one line of JSON with the findings."""
+def main(channel: int, task: dict[str, Any]) -> None:
+    """Send one line of JSON with what worked.
+
+    task: private: files of ours that only we may read; open: files that everybody may; folders: where nothing must be written;
+    world: a folder where everybody may write; address, abstract: of a service; pid: of the grader.
+    """
+    signal.alarm(60)
     findings = {
-        "canaries": [canary for canary in canaries if _readable(canary)],
+        "private": [file for file in task["private"] if _readable(file)],
+        "open": [file for file in task["open"] if _readable(file)],
+        "writes": [folder for folder in task["folders"] if _writable(folder)],
+        "world": [folder for folder in (task["world"],) if _writable(folder)],
+        "services": _connects(task["address"]),
+        "abstract": _connects("\0" + task["abstract"]),
+        "signals": _signals(task["pid"]),
         "internet": _internet_socket(),
-        "writes": [place for place in ("/", "/usr", "/etc", "/in", folder) if _writable(place)],
         "processes": _others(),
-        "uid": os.getuid(),
+        "root": os.getuid() == 0,
         "descriptors": _descriptors(channel),
     }
     os.write(channel, json.dumps(findings).encode())
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    main(int(sys.argv[1]), json.loads(sys.argv[2]))

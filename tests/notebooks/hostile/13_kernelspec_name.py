@@ -10,4 +10,4 @@
 import sys
 
 attempt("another kernel", lambda: something("grader_kernel" not in sys.modules))
-attempt("what its name says", lambda: open("/tmp/pwned"))
+attempt("what its name says", lambda: open("@HOME@/pwned"))

@@ -2,7 +2,7 @@
 # ruff: noqa
 import pathlib
 
-evil = "import os\nopen('/tmp/shadow', 'a').write(__name__)\nos._exit(0)\n"
+evil = "import os\nopen('@HOME@/shadow', 'a').write(__name__)\nos._exit(0)\n"
 home = pathlib.Path.home()
 for place in (pathlib.Path.cwd(), home):
     for name in ("numpy", "torch", "json", "sitecustomize", "usercustomize", "frames"):
@@ -11,5 +11,5 @@ for place in (".ipython/profile_default/startup", ".jupyter", ".config/matplotli
     (home / place).mkdir(parents=True, exist_ok=True)
     (home / place / "00-evil.py").write_text(evil)
     (home / place / "ipython_config.py").write_text(evil)
-attempt("beside the driver", lambda: pathlib.Path("/in/json.py").write_text(evil))
-attempt("shadow that ran", lambda: open("/tmp/shadow").read())
+attempt("beside the driver", lambda: pathlib.Path("@FOLDER@/json.py").write_text(evil))
+attempt("shadow that ran", lambda: open("@HOME@/shadow").read())

@@ -4,6 +4,7 @@
 import numpy as np
 
 CHECKPOINT = "@CHECKPOINT@"
+DRIVER = __import__("os").getppid()
 
 
 def generate(n):

@@ -238,7 +238,7 @@ def test_killing_everything_kills_only_the_notebook(sandbox: Sandbox) -> None:
     assert result.status == "failed"
     assert result.problem is not None
     assert result.problem.code == "kernel-died"
-    assert result.outputs == ((0, "process 1 is still there\n"),)
+    assert result.outputs == ((0, "the driver is still there\n"),)
 
 
 def test_a_daemon_is_dead_afterwards(sandbox: Sandbox) -> None:
