@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from grader import packs
@@ -11,7 +12,7 @@ from grader.discovery import discover, rules_of
 from grader.display import Display, count_line
 from grader.downloads import open_downloads
 from grader.engines import local
-from grader.errors import UsageError
+from grader.errors import SandboxError, UsageError
 from grader.intake import Handin
 from grader.lookalike import load_fingerprints
 from grader.measure import expect_measurable
@@ -20,7 +21,8 @@ from grader.models import Status, SubmissionResult
 from grader.notebook import parse
 from grader.pipeline import Graded, Grader, stated
 from grader.reports.write import is_written, write_class, write_submission
-from grader.sandbox import open_sandbox
+from grader.sandbox import choose
+from grader.sandbox.gpu import visible
 from grader.store import Store
 
 THUMBNAIL = "thumbnail.png"
@@ -58,8 +60,19 @@ def _reason(result: SubmissionResult) -> str:
     return next((problem.message for problem in result.problems), "no reason recorded")
 
 
-def grade_class(folder: Path, selection: Selection, display: Display, *, workers: int, device: str, trust: bool) -> Summary:
+def grade_class(
+    folder: Path,
+    selection: Selection,
+    display: Display,
+    *,
+    workers: int,
+    device: str,
+    trust: bool,
+    allow_reduced: bool = False,
+) -> Summary:
     """Grade what the selection names, a transaction and a set of reports for each submission as it is done.
+
+    trust: without a sandbox. allow_reduced: also in one of level reduced, where there is no better one.
 
     Raises:
         UsageError: the lab folder, a pack or the selection is wrong.
@@ -69,11 +82,14 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
     for task in lab.spec.task:
         expect_measurable(task)
     handins = chosen(lab, selection.only)
+    _expect_device(device)
+    alone = len(chosen(lab, frozenset()) if selection.only else handins) == 1
+    choice = choose(trust, allow_reduced=allow_reduced, private=lab.course.private_files(), alone=alone)
     grader = Grader(
         lab=lab,
         templates={t.id: parse(lab.template(t.notebook).read_bytes()) for t in lab.spec.task},
         packs={t.dataset: packs.find(lab.course, t.dataset) for t in lab.spec.task},
-        sandbox=open_sandbox(trust),
+        sandbox=choice.sandbox,
         device=device,
         published=load_fingerprints(lab.fingerprints),
     )
@@ -87,11 +103,22 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
             f"{len(handins)} submission{'s' * (len(handins) != 1)}, {len(todo)} to grade · sandbox: {grader.sandbox.level} · "
             + ", ".join(f"pack {name} ({'public' if p.card.public else 'private'})" for name, p in grader.packs.items())
         )
+        for hole in choice.holes:
+            display.say(f"level {grader.sandbox.level}: student code {hole}")
         if missing := sum(len(downloads.missing(handin)) for handin in todo):
             display.say(f"{missing} checkpoint{'s' * (missing != 1)} to fetch from the web, ahead of grading")
         with display:
             display.begin(len(todo))
+            busy = []
             for graded in local.run(todo, grader.grade, workers, grader.ready):
+                _keep(lab, store, graded)
+                display.done(graded.result)
+                busy += [handin for handin in todo if handin.student == graded.result.student and graded.wants_to_be_alone]
+            if busy:
+                display.say(
+                    f"{len(busy)} of them met a busy machine, and {'are' if len(busy) > 1 else 'is'} graded again, one at a time"
+                )
+            for graded in local.run(busy, partial(grader.grade, alone=True), 1):
                 _keep(lab, store, graded)
                 display.done(graded.result)
         results = by_person(store.newest(lab.spec.lab.id))
@@ -99,6 +126,17 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
         _write_class(lab, store, results)
     store.close()
     return Summary(tuple(results), len(todo), lab.results / "index.html")
+
+
+def _expect_device(device: str) -> None:
+    """Raises UsageError where no submission could be executed on that device."""
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"--device {device}: expected cpu or cuda")
+    if device == "cuda":
+        try:
+            visible()
+        except SandboxError as error:
+            raise UsageError(f"--device cuda: {error}") from error
 
 
 def write_reports(folder: Path) -> Path:

@@ -96,6 +96,9 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="grade this student only; can be repeated")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="grade failed and ungraded submissions again")] = False,
     force: Annotated[bool, typer.Option("--force", help="grade everything again")] = False,
+    allow_reduced: Annotated[
+        bool, typer.Option("--allow-reduced", help="grade in a sandbox of level reduced, where this machine has no better one")
+    ] = False,
     trust_submissions: Annotated[bool, typer.Option(help="run without a sandbox: student code can do what you can")] = False,
 ) -> None:
     """Grade everything new; finish what an earlier run left."""
@@ -104,7 +107,10 @@ def run(
     from grader.display import Display, result_table
 
     selection = Selection(only=frozenset(only or ()), failed=failed, force=force)
-    summary = grade_class(lab, selection, Display(out), workers=workers, device=device, trust=trust_submissions)
+    display = Display(out)
+    summary = grade_class(
+        lab, selection, display, workers=workers, device=device, trust=trust_submissions, allow_reduced=allow_reduced
+    )
     out.print(result_table(list(summary.results)))
     out.print(summary.report)
     if summary.ungraded:

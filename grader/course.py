@@ -85,6 +85,11 @@ class Course:
     def database(self) -> Path:
         return self.root / "grades.db"
 
+    def private_files(self) -> tuple[Path, ...]:
+        """What student code must not read: the secret, the grades and the private packs, as far as they exist."""
+        packs = sorted(path for path in self.packs.glob("*/*") if path.is_file())
+        return tuple(path for path in (self.root / COURSE_FILE, self.database, *packs) if path.exists())
+
     @property
     def packs(self) -> Path:
         """Private packs, one folder a data set."""

@@ -7,8 +7,12 @@ from pathlib import Path
 from evaluator.errors import EvaluatorError
 from evaluator.pack import public_pack
 from grader.errors import SandboxError
+from grader.models import Level
 from grader.packs import DATASETS, data_folder
-from grader.sandbox import open_sandbox
+from grader.sandbox import choose
+from grader.sandbox.bubblewrap import HELP
+from grader.sandbox.gpu import visible
+from grader.sandbox.meters import open_meter
 
 GIB = 1 << 30
 NEEDED_DISK = 2 * GIB
@@ -16,22 +20,40 @@ NEEDED_DISK = 2 * GIB
 
 def examine() -> list[str]:
     """One line for each thing that grading needs; lines that begin with `!` want attention."""
-    return [_sandbox(), _gpu(), _disk(), *(_pack(name) for name in DATASETS), *(_data(name) for name in DATASETS)]
+    return [*_sandbox(), _limits(), _gpu(), _disk(), *(_pack(name) for name in DATASETS), *(_data(name) for name in DATASETS)]
 
 
-def _sandbox() -> str:
+def _sandbox() -> list[str]:
+    """The level, what it does not hold, and what would raise it."""
     try:
-        return f"  sandbox: {open_sandbox().level}, self-test passed"
+        choice = choose(allow_reduced=True)
     except SandboxError as error:
-        return f"! sandbox: none; {error}"
+        return [f"! sandbox: none; {error}"]
+    level = choice.sandbox.level
+    if level is Level.STRONG:
+        return [f"  sandbox: {level}, self-test passed"]
+    mark = "!" if level is Level.REDUCED else " "
+    option = ", which `grader run` takes with --allow-reduced only" if level is Level.REDUCED else ""
+    lines = [f"{mark} sandbox: {level}{option}, self-test passed", *(f"{mark}   student code {hole}" for hole in choice.holes)]
+    return [*lines, *(f"{mark}   not {reason}" for reason in choice.passed_over), f"{mark}   for level strong, {HELP}"]
+
+
+def _limits() -> str:
+    meter = open_meter(100, 10)
+    meter.close()
+    if meter.counts_everything:
+        return f"  limits: the kernel holds memory and processes to them ({type(meter).__name__})"
+    return (
+        "  limits: memory is looked at ten times a second, since no cgroup can be made; as root, or in a delegated one, it could"
+    )
 
 
 def _gpu() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return f"  GPU: {torch.cuda.get_device_name()}"
-    return f"  GPU: none; grading uses {os.cpu_count()} CPUs, and gives the same metrics"
+    try:
+        found = visible()
+    except SandboxError:
+        return f"  GPU: none; grading uses {os.cpu_count()} CPUs, and gives the same metrics"
+    return f"  GPU: {len(found)} for --device cuda, slots take turns: {', '.join(gpu.uuid for gpu in found)}"
 
 
 def _disk() -> str:

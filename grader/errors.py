@@ -10,6 +10,7 @@
     │   └── CheckpointError  no usable checkpoint
     └── UngradedError      ours or nobody's: no score, retried by the next run (exit status 1)
         ├── SandboxError   no sandbox, or it broke
+        ├── BusyError      the machine was short of something; worth another try alone
         └── StoreError     the database or the results folder cannot be used
 
 Each message says what was found, what was expected and what to do.
@@ -54,6 +55,10 @@ class UngradedError(GraderError):
 
 class SandboxError(UngradedError):
     """The sandbox is not available or failed."""
+
+
+class BusyError(UngradedError):
+    """The machine was short of time or memory; what was executed is worth another try with nothing beside it."""
 
 
 class StoreError(UngradedError):

@@ -22,9 +22,9 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from grader import frames
 from grader.challenge import Answer, Answers, Generate, NextRound, Probe, Request, Round
-from grader.errors import CheckpointError, SandboxError
-from grader.models import Level, Problem, Usage
-from grader.sandbox import Launch, LimitError, Outcome, Running, Sandbox, landlock
+from grader.errors import CheckpointError
+from grader.models import Problem, Usage
+from grader.sandbox import Launch, LimitError, Outcome, Running, Sandbox, gpu, landlock
 from grader.sandbox.disk import MOST_FILES
 from grader.spec import Limits
 
@@ -35,6 +35,7 @@ _ALL_TEXT = 256 << 10
 _MAX_ARRAYS = 64
 _GRACE_S = 5.0
 _LOOK_EVERY_S = 0.05
+_GPU_FULL = "CUDA out of memory"
 
 IN_CHECKPOINT = f"/in/{_CHECKPOINT}"
 """Where the notebook finds the checkpoint in a real sandbox; see `checkpoint_path`."""
@@ -49,6 +50,7 @@ class Job:
 
     notebook: the notebook as JSON, with the run controls already in its parameters cell (CHECKPOINT = `checkpoint_path(...)`).
     checkpoint: the hand-in's checkpoint, None where there is none; its size has been checked.
+    alone: nothing else is being executed, so that a shortage is the job's own doing.
     threads: for torch and BLAS. slot: executions that run at the same time have different slots.
     """
 
@@ -56,6 +58,7 @@ class Job:
     checkpoint: Path | None
     limits: Limits
     device: str = "cpu"
+    alone: bool = False
     threads: int = 1
     slot: int = 0
 
@@ -108,8 +111,6 @@ def execute(job: Job, sandbox: Sandbox, next_round: NextRound) -> Execution:
         CheckpointError: the checkpoint is no regular file.
         Whatever `next_round` raises, after everything was killed.
     """
-    if job.device != "cpu" and sandbox.level is not Level.NONE:
-        raise SandboxError(f"found device {job.device}, expected cpu: the sandbox passes no GPU through; grade with --device cpu")
     with _opened(job.checkpoint) as checkpoint:
         running = sandbox.start(_launch(job, sandbox, checkpoint))
     talk = _Conversation(running, job)
@@ -147,7 +148,8 @@ def _launch(job: Job, sandbox: Sandbox, checkpoint: int | None) -> Launch:
     files["notebook.ipynb"] = job.notebook
     if checkpoint is not None:
         files[_CHECKPOINT] = checkpoint
-    return Launch("driver.py", files, job.limits, (str(sandbox.most_processes(job.limits)),), job.threads, job.slot)
+    graphics = None if job.device == "cpu" else gpu.of_slot(job.slot)
+    return Launch("driver.py", files, job.limits, (str(sandbox.most_processes(job.limits)),), graphics, job.threads, job.slot)
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -429,6 +431,10 @@ _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"Temporary failure in name resolution|Network is unreachable|URLError|ConnectionError|Max retries exceeded"),
         "there is no network while the notebook is graded: guard downloads by TRAIN",
     ),
+    (
+        re.compile(_GPU_FULL),
+        "the GPU's memory is used up, with nothing else running on it: generate in smaller batches, use torch.no_grad()",
+    ),
     (re.compile(r"^MemoryError"), "generate in smaller batches, and do not keep what is not needed"),
     (
         re.compile(r"^ModuleNotFoundError"),
@@ -447,6 +453,9 @@ def advice_for(ename: str, evalue: str) -> str | None:
 def _judged(talk: _Conversation, outcome: Outcome, job: Job) -> Execution:
     ended_well = talk.complete and outcome.verdict == "exited" and outcome.exit_status == 0
     problem = None if ended_well else _problem(talk, outcome, job.limits)
+    if problem is None and not job.alone and _gpu_was_full(talk):
+        message = f"the memory of the GPU ran out {_where(talk)}, while other submissions used it"
+        problem = Problem(code="gpu-shortage", message=message, advice="nothing to do: it will be run again")
     status: Literal["completed", "failed", "ungraded"] = "completed"
     if problem is not None:
         status = "ungraded" if problem.code in _OURS else "failed"
@@ -475,7 +484,16 @@ def _only_feedback_lost(talk: _Conversation) -> tuple[Request, ...]:
     return lost if all(isinstance(request, Probe) and request.feedback for request in lost) else ()
 
 
-_OURS = {"overloaded", "memory-shortage", "sandbox-broke", "unexplained-kill"}
+SHORTAGES = frozenset({"overloaded", "memory-shortage", "gpu-shortage"})
+"""Problems that may go away where the execution has the machine to itself."""
+
+_OURS = SHORTAGES | {"sandbox-broke", "unexplained-kill"}
+
+
+def _gpu_was_full(talk: _Conversation) -> bool:
+    """Whether anything failed since no memory was left on the GPU."""
+    raised = [error.evalue for error in talk.errors if not error.optional]
+    return any(_GPU_FULL in text for text in (*raised, *(problem.message for problem in talk.problems.values())))
 
 
 def _problem(talk: _Conversation, outcome: Outcome, limits: Limits) -> Problem:

@@ -22,7 +22,7 @@ from grader.models import Artifact, Provenance, Status, SubmissionResult
 from grader.notebook import Notebook
 from grader.sandbox import Sandbox
 from grader.spec import LabSpec, Task
-from grader.task import Setting, TaskGrading, grade_task, rejected
+from grader.task import BUSY, Setting, TaskGrading, grade_task, rejected
 
 SEVERITY = (Status.GRADED, Status.PENDING, Status.FAILED, Status.HELD, Status.UNGRADED)
 """A submission has the status of its worst task."""
@@ -35,6 +35,11 @@ class Graded:
     result: SubmissionResult
     artifacts: Mapping[str, tuple[Artifact, ...]]
     key: str
+
+    @property
+    def wants_to_be_alone(self) -> bool:
+        """Whether a task stayed ungraded since the machine was short of something that other submissions used."""
+        return any(problem.code == BUSY for task in self.result.tasks for problem in task.problems)
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,11 @@ class Grader:
         """A future that is done when everything that a hand-in links to is here, or will not come."""
         return self.downloads.ready(handin) if self.downloads else settled()
 
-    def grade(self, handin: Handin, slot: int) -> Graded:
-        """Grade one hand-in; whatever is wrong with it, or with us, ends up in the result."""
+    def grade(self, handin: Handin, slot: int, alone: bool = False) -> Graded:
+        """Grade one hand-in; whatever is wrong with it, or with us, ends up in the result.
+
+        alone: nothing else is graded meanwhile; see `Graded.wants_to_be_alone`.
+        """
         self.ready(handin).result()
         linked = self.downloads.of(handin) if self.downloads else Linked()
         key = self.key(handin)
@@ -90,17 +98,25 @@ class Grader:
             except GraderError as error:
                 gradings = [TaskGrading(rejected(task, error)) for task in self.spec.task]
                 return self._graded(handin, gradings, collect(self.spec.manual, None, {}), (), key)
-            gradings = [self._grade_task(task, submission, slot, linked) for task in self.spec.task]
+            gradings = [self._grade_task(task, submission, slot, alone, linked) for task in self.spec.task]
             essays = collect(self.spec.manual, submission.root, submission.refused)
             return self._graded(handin, gradings, essays, (*submission.warnings, *linked.warnings), key)
 
-    def _grade_task(self, task: Task, submission: Submission, slot: int, linked: Linked) -> TaskGrading:
+    def _grade_task(self, task: Task, submission: Submission, slot: int, alone: bool, linked: Linked) -> TaskGrading:
         """Grade one task with its provenance; what fails in it touches no other task."""
         started = datetime.now(UTC)
         pack = self.packs[task.dataset]
-        fetched = linked.files.get(task.id)
         setting = Setting(
-            task, self.templates[task.id], pack, self.sandbox, self.lab.course.secret, self.device, slot, fetched, self.published
+            task=task,
+            template=self.templates[task.id],
+            pack=pack,
+            sandbox=self.sandbox,
+            secret=self.lab.course.secret,
+            device=self.device,
+            slot=slot,
+            alone=alone,
+            fetched=linked.files.get(task.id),
+            published=self.published,
         )
         try:
             grading = grade_task(setting, submission)

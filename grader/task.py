@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from evaluator.evaluate import Description
 from evaluator.pack import Pack
 from grader import interview, links, score
-from grader.errors import GraderError, StudentError, UngradedError
-from grader.execute import CellError, Execution, Job, checkpoint_path, execute
+from grader.errors import BusyError, GraderError, StudentError, UngradedError
+from grader.execute import SHORTAGES, CellError, Execution, Job, checkpoint_path, execute
 from grader.intake import Submission
 from grader.lookalike import Published, look_alike
 from grader.measure import Scorer
@@ -22,6 +22,9 @@ from grader.sandbox import Sandbox
 from grader.spec import ManualCriterion, Task, UnitCriterion
 from grader.transplant import Transplant, transplant
 from grader.units import CHECKS
+
+BUSY = "busy"
+"""Code of a problem that may not come again where a submission is graded with nothing beside it."""
 
 MAY_STAY_OPEN = frozenset({"helpers"})
 """TODOs that need no code."""
@@ -38,6 +41,8 @@ class Setting:
     secret: bytes
     device: str
     slot: int
+    alone: bool = False
+    """whether nothing else is graded meanwhile"""
     fetched: Path | GraderError | None = None
     """what came of the task's checkpoint link, where it leads to the web"""
     published: Published = field(default_factory=Published)
@@ -98,7 +103,7 @@ def grade_task(setting: Setting, submission: Submission) -> TaskGrading:
         smoke_inputs=interview.smoke_inputs(setting.pack.samples, setting.pack.sample_labels),
         judge=lambda images: scorer.score(scorer.measure(images)),
     )
-    job = Job(moved.notebook, checkpoint, setting.task.limits, setting.device, slot=setting.slot)
+    job = Job(moved.notebook, checkpoint, setting.task.limits, setting.device, setting.alone, slot=setting.slot)
     execution = execute(job, setting.sandbox, interviewer.next_round)
     case = Case(setting.task, moved, execution, interviewer.inputs, missing, withheld)
     return replace(
@@ -115,11 +120,12 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
     """Score a case.
 
     Raises:
-        UngradedError: the execution failed for a reason that is not the student's.
+        UngradedError: the execution failed for a reason that is not the student's; a BusyError where it may not fail alone.
     """
     task, execution = case.task, case.execution
     if execution.status == "ungraded":
-        raise UngradedError(execution.problem.message if execution.problem else "the sandbox failed")
+        ours = execution.problem or Problem(code="sandbox-broke", message="the sandbox failed")
+        raise BusyError(ours.message) if ours.code in SHORTAGES else UngradedError(ours.message)
     if execution.status == "failed":
         stopped = () if execution.stopped_in is None else ((execution.stopped_in, 1),)
         cause = _locate(case, execution.problem or Problem(code="failed", message="the notebook failed"), stopped)
@@ -146,7 +152,8 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
 
 def rejected(task: Task, error: GraderError) -> TaskResult:
     """The result where a task could not be run at all: the student's failure, or no score where it is not theirs."""
-    problem = Problem(code="ungraded" if isinstance(error, UngradedError) else "hand-in", message=str(error))
+    code = BUSY if isinstance(error, BusyError) else "ungraded" if isinstance(error, UngradedError) else "hand-in"
+    problem = Problem(code=code, message=str(error))
     if isinstance(error, UngradedError):
         rows = tuple(score.withhold(c, str(error)) for c in task.criterion)
     else:

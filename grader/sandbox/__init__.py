@@ -37,11 +37,6 @@ class Choice:
     holes: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
 
-    @property
-    def raised_by(self) -> str:
-        """What would give a higher level."""
-        return HELP
-
 
 def open_sandbox(trust: bool = False) -> Sandbox:
     """The sandbox that `choose` takes."""

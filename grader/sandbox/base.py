@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from grader.models import Level
+from grader.sandbox.gpu import Gpu
 from grader.spec import Limits
 
 Verdict = Literal["exited", "killed", "cpu-limit", "wall-limit", "overloaded", "memory-limit", "memory-shortage", "disk-limit"]
@@ -20,6 +21,7 @@ class Launch:
 
     script: name of an entry of `files`; it is run as `python -I <folder>/<script> <channel descriptor> <arguments>`.
     files: name -> content, or an open descriptor of a regular file (read from its start, closed by the caller).
+    gpu: the one that it may use; None for the CPU alone.
     threads: what OMP, MKL and OpenBLAS are pinned to.
     slot: executions that run at the same time must have different slots; each has its own user id where we are root.
     """
@@ -28,6 +30,7 @@ class Launch:
     files: Mapping[str, bytes | int]
     limits: Limits
     arguments: tuple[str, ...] = ()
+    gpu: Gpu | None = None
     threads: int = 1
     slot: int = 0
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from grader.errors import SandboxError
 from grader.models import Level
 from grader.sandbox.base import Launch, Running
+from grader.sandbox.gpu import Gpu
 from grader.sandbox.lease import Lease, Leases
 from grader.sandbox.meters import open_meter
 from grader.sandbox.process import OUR_PACKAGES, Process, environment, in_memory, readable, reveal_options, rlimits, start_process
@@ -99,13 +100,13 @@ class BubblewrapSandbox:
             fds.own(theirs)
             inside = [self._python.executable, "-I", f"{_FOLDER}/{launch.script}", str(channel[1].fileno()), *launch.arguments]
             seccomp = fds.holding(build_filter(allow_memfd=meter.counts_everything))
-            options = [*_NAMESPACES, *self._mounts(launch, fds), *_environment_options(launch.threads)]
+            options = [*_NAMESPACES, *self._mounts(launch, fds), *_environment_options(launch)]
             options += ["--seccomp", str(seccomp), "--info-fd", str(theirs)]
             process = start_process(
                 [str(self._bwrap.path), *options, "--", *inside],
                 environment={},
                 launcher_options=[
-                    *rlimits(launch.limits, fds.largest, meter),
+                    *rlimits(launch, fds.largest, meter),
                     *self._reveal,
                     *_uid_options(self.leases.of(launch.slot)),
                 ],
@@ -136,6 +137,7 @@ class BubblewrapSandbox:
         for file in ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"):
             yield from ("--ro-bind-try", file, file)
         yield from ("--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu")
+        yield from _gpu_options(launch.gpu)
         yield from _tmpfs("/dev/shm", _SHARED_MEMORY_MB)
         yield from ("--remount-ro", "/dev")
         yield from _tmpfs(_HOME, launch.limits.disk_mb)
@@ -165,8 +167,8 @@ def _uid_options(lease: Lease) -> list[str]:
     return [] if lease.uid is None else ["--uid", str(lease.uid)]
 
 
-def _environment_options(threads: int) -> Iterator[str]:
-    for name, value in environment(_HOME, f"{_VENV}/bin:/usr/local/bin:/usr/bin:/bin", threads).items():
+def _environment_options(launch: Launch) -> Iterator[str]:
+    for name, value in environment(_HOME, f"{_VENV}/bin:/usr/local/bin:/usr/bin:/bin", launch).items():
         yield from ("--setenv", name, value)
 
 
@@ -176,6 +178,19 @@ def _top_level(path: Path) -> Iterator[str]:
         yield from ("--symlink", str(path.readlink()), str(path))
     elif path.is_dir():
         yield from ("--ro-bind", str(path), str(path))
+
+
+def _gpu_options(gpu: Gpu | None) -> Iterator[str]:
+    """The device nodes of one GPU, and what describes it outside of /proc, which the sandbox has anyway."""
+    if gpu is None:
+        return
+    for node in gpu.nodes:
+        yield from ("--dev-bind", str(node), str(node))
+    for place in gpu.facts:
+        if not place.is_relative_to("/proc"):
+            yield from ("--ro-bind-try", str(place), str(place))
+    if gpu.libraries and not gpu.libraries.is_relative_to("/usr"):
+        yield from _bound(gpu.libraries, gpu.libraries)
 
 
 def _tmpfs(target: str, size_mb: int) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from grader.models import Level
 from grader.sandbox.base import Launch, Outcome, Running
 from grader.sandbox.disk import DiskUse
+from grader.sandbox.gpu import Gpu
 from grader.sandbox.landlock import DEVICE, LIST, OWN, READ, Right, build_ruleset
 from grader.sandbox.lease import Lease, Leases
 from grader.sandbox.meters import Meter, open_meter, tasks_of_user
@@ -67,11 +68,11 @@ class ConfinedSandbox:
         meter = self._make_meter(launch.limits.memory_mb, launch.limits.processes)
         channel = socket.socketpair()
         with contextlib.ExitStack() as stack:
-            confining, descriptors = self._confining(lease, meter, stack)
+            confining, descriptors = self._confining(launch, lease, meter, stack)
             process = start_process(
                 [sys.executable, "-I", f"{lease.folder}/in/{launch.script}", str(channel[1].fileno()), *launch.arguments],
-                environment=environment(str(home), f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin", launch.threads),
-                launcher_options=["--supervise", str(os.getpid()), *rlimits(launch.limits, largest, meter), *confining],
+                environment=environment(str(home), f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin", launch),
+                launcher_options=["--supervise", str(os.getpid()), *rlimits(launch, largest, meter), *confining],
                 descriptors=descriptors,
                 channel=channel,
                 meter=meter,
@@ -81,7 +82,9 @@ class ConfinedSandbox:
             )
         return _Emptied(process, lease)
 
-    def _confining(self, lease: Lease, meter: Meter, stack: contextlib.ExitStack) -> tuple[list[str], tuple[int, ...]]:
+    def _confining(
+        self, launch: Launch, lease: Lease, meter: Meter, stack: contextlib.ExitStack
+    ) -> tuple[list[str], tuple[int, ...]]:
         """Launcher options, and the descriptors that they name, which the stack closes."""
         options: list[str] = []
         descriptors: list[int] = []
@@ -95,7 +98,7 @@ class ConfinedSandbox:
             options += [*reveal_options([Path(sys.base_prefix), Path(sys.prefix), lease.folder]), "--uid", str(lease.uid)]
         if self._layers.landlock:
             own = [(lease.folder / "in", READ), (lease.folder / "tmp", OWN)]
-            pass_on("--landlock", build_ruleset([*self._readable, *own]))
+            pass_on("--landlock", build_ruleset([*self._readable, *own, *_gpu_rules(launch.gpu)]))
         if self._layers.seccomp:
             program = build_filter(allow_memfd=meter.counts_everything, namespaces=False, own_user=self._layers.own_user)
             pass_on("--seccomp", in_memory(program))
@@ -163,6 +166,13 @@ def _python_places() -> list[Path]:
     if sys.prefix != sys.base_prefix:
         places += [Path(sys.prefix, "bin"), Path(sys.prefix, "pyvenv.cfg")]
     return [place for place in dict.fromkeys(places) if not place.resolve().is_relative_to("/usr")]
+
+
+def _gpu_rules(gpu: Gpu | None) -> list[tuple[Path, Right]]:
+    if gpu is None:
+        return []
+    readable = [*gpu.facts, *([gpu.libraries] if gpu.libraries else [])]
+    return [*((node, DEVICE) for node in gpu.nodes), *((place, READ) for place in readable)]
 
 
 def _but(place: Path, hidden: list[Path]) -> Iterator[tuple[Path, Right]]:

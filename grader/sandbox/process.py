@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.errors import SandboxError
-from grader.sandbox.base import LimitError, Outcome, Verdict
+from grader.sandbox.base import Launch, LimitError, Outcome, Verdict
 from grader.sandbox.disk import DiskUse
 from grader.sandbox.meters import Meter, longest_wait_s
 from grader.spec import Limits
@@ -283,8 +283,9 @@ def reveal_options(folders: Sequence[Path]) -> list[str]:
     return [part for folder in dict.fromkeys(folders) if not folder.is_relative_to("/usr") for part in ("--reveal", str(folder))]
 
 
-def rlimits(limits: Limits, largest_file: int, meter: Meter) -> list[str]:
+def rlimits(launch: Launch, largest_file: int, meter: Meter) -> list[str]:
     """Launcher options for what every execution may not exceed, whatever else confines it."""
+    limits = launch.limits
     values = {
         "CORE": 0,
         "FSIZE": max(limits.disk_mb << 20, largest_file),
@@ -292,15 +293,16 @@ def rlimits(limits: Limits, largest_file: int, meter: Meter) -> list[str]:
         "MEMLOCK": 0,
         "MSGQUEUE": 0,
     }
-    if not meter.counts_everything:  # between two looks of the watchdog; twice, since reserved is not yet used
+    if not meter.counts_everything and not launch.gpu:  # between two looks of the watchdog; twice, since reserved is not yet used
         values["DATA"] = 2 * limits.memory_mb << 20
     return [part for name, value in values.items() for part in ("--limit", f"{name}={value}")]
 
 
-def environment(home: str, path: str, threads: int) -> dict[str, str]:
+def environment(home: str, path: str, launch: Launch) -> dict[str, str]:
     """All environment variables that the script gets: nothing of ours."""
     return {
-        **{name: str(threads) for name in VARIABLES},
+        **{name: str(launch.threads) for name in VARIABLES},
+        **(launch.gpu.environment if launch.gpu else {"CUDA_VISIBLE_DEVICES": ""}),
         "PATH": path,
         "HOME": home,
         "TMPDIR": home,

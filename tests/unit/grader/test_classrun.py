@@ -1,8 +1,12 @@
 """A class of hand-ins that need no sandbox, so that runs, stops and repeats take no time."""
 
 import csv
+import dataclasses
 import io
 import json
+import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +17,15 @@ from grader import classrun
 from grader.classrun import Selection, Summary, grade_class, write_reports
 from grader.course import init, load_course
 from grader.display import Display
-from grader.errors import StoreError, UsageError
+from grader.errors import BusyError, StoreError, UsageError
+from grader.intake import Handin
 from grader.models import Status, SubmissionResult
+from grader.pipeline import Graded, Grader
+from grader.sandbox import Choice
+from grader.sandbox.gpu import visible
 from grader.sandbox.trusting import TrustingSandbox
 from grader.store import Store
+from grader.task import rejected
 
 STUDENTS = ("ada", "bob", "eve")
 
@@ -165,6 +174,76 @@ def test_what_is_ungraded_is_named_and_tried_again(folder: Path) -> None:
     again = Summary(tuple(r.model_copy(update={"status": Status.UNGRADED}) for r in summary.results[:1]), 0, summary.index)
     assert len(again.ungraded) == 1
     assert again.ungraded[0].startswith("ada: none of the TODOs")
+
+
+def busy_unless(alone_helps: bool, calls: list[tuple[str, bool, int]]) -> Callable[..., Graded]:
+    """A Grader.grade for which the machine is too busy for bob, unless bob is alone and that helps."""
+    grade, under_way = Grader.grade, threading.Semaphore(10)
+
+    def graded(self: Grader, handin: Handin, slot: int, alone: bool = False) -> Graded:
+        with under_way:
+            calls.append((handin.student, alone, 10 - under_way._value))
+            found = grade(self, handin, slot, alone)
+            time.sleep(0.05)
+        if handin.student != "bob" or (alone and alone_helps):
+            return found
+        tasks = tuple(rejected(task, BusyError("the wall time of 9 s ran out")) for task in self.spec.task)
+        return dataclasses.replace(found, result=found.result.model_copy(update={"tasks": tasks, "status": Status.UNGRADED}))
+
+    return graded
+
+
+def test_what_met_a_busy_machine_is_graded_again_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, bool, int]] = []
+    monkeypatch.setattr(Grader, "grade", busy_unless(True, calls))
+    summary, log = grade(folder, workers=3)
+    assert sorted(calls[:3])[0][0] == "ada" and calls[3:] == [("bob", True, 1)]
+    assert {alone for _, alone, _ in calls[:3]} == {False}
+    assert summary.ungraded == []
+    assert "1 of them met a busy machine, and is graded again, one at a time" in log.text
+    statuses = {result.student: result.status for result in stored(folder)}
+    assert statuses["bob"] == statuses["ada"] == Status.FAILED
+
+
+def test_what_is_too_slow_even_alone_stays_ungraded_and_is_not_tried_for_ever(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, bool, int]] = []
+    monkeypatch.setattr(Grader, "grade", busy_unless(False, calls))
+    summary, _ = grade(folder, workers=1)
+    assert [student for student, _, _ in calls] == ["ada", "bob", "eve", "bob"]
+    assert summary.ungraded == ["bob: the wall time of 9 s ran out"]
+
+
+@pytest.mark.parametrize(("device", "words"), [("tpu", "expected cpu or cuda"), ("cuda", "found no NVIDIA GPU")])
+def test_a_device_that_is_not_there_is_refused_before_anything_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, device: str, words: str
+) -> None:
+    monkeypatch.setattr(classrun, "visible", lambda: visible(folder))
+    with pytest.raises(UsageError, match=f"--device {device}: .*{words}"):
+        grade_class(folder, Selection(), Log(), workers=1, device=device, trust=True)
+    assert not (folder / "results").exists()
+
+
+def test_a_sandbox_that_is_not_strong_says_what_it_does_not_hold(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def choose(trust: bool, **options: object) -> Choice:
+        asked.update(options)
+        return Choice(TrustingSandbox(), ("reads the moon",))
+
+    monkeypatch.setattr(classrun, "choose", choose)
+    _, log = grade(folder)
+    assert "level none: student code reads the moon" in log.text
+    course = load_course(folder)
+    assert asked == {"allow_reduced": False, "private": (course.root / "course.toml",), "alone": False}
+    grade(folder, only=frozenset({"bob"}))
+    assert asked["alone"] is False  # the others' hand-ins are there all the same
+    for student in ("ada", "eve"):
+        shutil.rmtree(folder / "submissions" / student)
+    grade(folder)
+    assert asked["alone"] is True
+    assert course.database in asked["private"]  # type: ignore[operator]
 
 
 def test_a_second_run_at_the_same_time_is_refused(folder: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from grader.challenge import Answers, Generate, NextRound, Probe, Round
 from grader.errors import CheckpointError, SandboxError
-from grader.execute import IN_CHECKPOINT, Execution, Job, advice_for, checkpoint_path, execute
+from grader.execute import IN_CHECKPOINT, SHORTAGES, Execution, Job, advice_for, checkpoint_path, execute
 from grader.models import Level
 from grader.sandbox import Sandbox, open_sandbox
+from grader.sandbox.gpu import visible
 from grader.spec import Limits
 
 HOSTILE = Path(__file__).parents[2] / "notebooks" / "hostile"
@@ -367,9 +368,25 @@ def test_an_error_on_our_side_kills_the_execution(sandbox: Sandbox) -> None:
     assert not _alive(mark)
 
 
-def test_a_gpu_is_not_passed_through(sandbox: Sandbox) -> None:
+def test_without_a_gpu_there_is_no_execution_on_one(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grader.sandbox.gpu.visible", lambda: visible(Path("/nonexistent")))
     with pytest.raises(SandboxError, match="grade with --device cpu"):
         execute(Job(notebook("x = 1"), None, LIMITS, device="cuda"), sandbox, asking())
+
+
+FULL = "class OutOfMemoryError(RuntimeError): pass\ndef fill(*_): raise OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')"
+
+
+@pytest.mark.parametrize("where", ["fill()", "generate = fill"], ids=["in a cell", "in generate"])
+def test_a_full_gpu_is_the_students_only_where_nobody_else_was_there(sandbox: Sandbox, where: str) -> None:
+    cells = notebook(FULL, GENERATE, where)
+    beside = execute(Job(cells, None, LIMITS), sandbox, asking((images(1),)))
+    assert (beside.status, beside.answers) == ("ungraded", Answers())
+    assert beside.problem is not None and beside.problem.code == "gpu-shortage" and beside.problem.code in SHORTAGES
+    alone = execute(Job(cells, None, LIMITS, alone=True), sandbox, asking((images(1),)))
+    assert (alone.status, alone.problem) == ("completed", None)
+    told = [error.advice for error in alone.errors] + [problem.advice for problem in alone.answers.problems.values()]
+    assert [advice for advice in told if advice and "smaller batches" in advice] != []
 
 
 def test_the_trusting_backend_runs_the_same_conversation(trusting: Sandbox, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from grader.models import Level, Status
 from grader.notebook import parse
 from grader.pipeline import Graded, Grader
 from grader.sandbox import Launch, Running
+from grader.spec import Limits
 
 
 class BrokenSandbox:
@@ -31,6 +32,9 @@ class BrokenSandbox:
 
     def folder(self, slot: int) -> str:
         return f"/slot{slot}"
+
+    def most_processes(self, limits: Limits) -> int:
+        return limits.processes
 
     def start(self, launch: Launch) -> Running:
         self.slots.append(launch.slot)

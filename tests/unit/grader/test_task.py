@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from grader.challenge import Answers
-from grader.errors import IntakeError, SandboxError, UngradedError
-from grader.execute import CellError, Execution
+from grader.errors import BusyError, IntakeError, SandboxError, UngradedError
+from grader.execute import SHORTAGES, CellError, Execution
 from grader.interview import BLOCK, TRIALS, TWIN
 from grader.measure import Scorer
 from grader.models import Answer, CriterionResult, Edit, Problem, Status, TaskResult, Usage
 from grader.spec import Task
-from grader.task import Case, judge, rejected
+from grader.task import BUSY, Case, judge, rejected
 from grader.transplant import Place, Todo, Transplant
 from grader.units import BATCH, CHECKS
 
@@ -350,8 +350,17 @@ def test_a_limit_costs_everything_and_names_the_cell(good: Case, scorer: Scorer)
 
 def test_a_sandbox_that_failed_is_nobodys_fault(good: Case, scorer: Scorer) -> None:
     ours = Problem(code="sandbox-broke", message="the sandbox ended before the first cell")
-    with pytest.raises(UngradedError, match="before the first cell"):
+    with pytest.raises(UngradedError, match="before the first cell") as caught:
         judge(replace(good, execution=ran(Answers(), status="ungraded", problem=ours)), scorer)
+    assert not isinstance(caught.value, BusyError)
+
+
+@pytest.mark.parametrize("code", sorted(SHORTAGES))
+def test_what_the_machine_was_short_of_is_worth_another_try(good: Case, scorer: Scorer, code: str) -> None:
+    with pytest.raises(BusyError, match="ran out"):
+        judge(
+            replace(good, execution=ran(Answers(), status="ungraded", problem=Problem(code=code, message="it ran out"))), scorer
+        )
 
 
 def test_the_smoke_run_gives_advice_and_no_points(honest: Case, scorer: Scorer) -> None:
@@ -381,6 +390,8 @@ def test_what_cannot_be_taken_is_the_students_failure_and_what_we_cannot_do_is_n
     assert (failed.status, failed.score, failed.max_score) == (Status.FAILED, 0, 90)
     assert [p.message for p in failed.problems] == ["lab8_vanilla.ipynb is not in the hand-in"]
     ungraded = rejected(task, SandboxError("no sandbox"))
+    assert ungraded.problems[0].code == "ungraded"
+    assert rejected(task, BusyError("no time")).problems[0].code == BUSY
     assert (ungraded.status, ungraded.score, ungraded.max_score) == (Status.UNGRADED, None, 90)
     assert [p.message for p in ungraded.problems] == ["no sandbox"]
     assert all(row.score is None for row in ungraded.criteria)

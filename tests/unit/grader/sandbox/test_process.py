@@ -1,6 +1,8 @@
 import pytest
 
+from grader.sandbox.base import Launch
 from grader.sandbox.process import Activity, environment, judge_wall
+from grader.spec import Limits
 
 LIMIT = 100.0
 
@@ -36,6 +38,6 @@ def test_without_scheduler_statistics_the_load_decides(computed: float, load: fl
 
 def test_nothing_of_our_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_SECRET", "x")
-    variables = environment("/tmp", "/bin", threads=2)
+    variables = environment("/tmp", "/bin", Launch("x.py", {}, Limits(), threads=2))
     assert "COURSE_SECRET" not in variables
     assert variables["OMP_NUM_THREADS"] == "2"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grader.errors import SandboxError
-from grader.sandbox.seccomp import MACHINES, REFUSED, build_filter
+from grader.sandbox.seccomp import MACHINES, METADATA, REFUSED, SHARED_IPC, build_filter
 
 ALLOW = "allow"
 KILL = "kill"
@@ -105,10 +105,36 @@ def test_unknown_machines_are_refused() -> None:
         build_filter(allow_memfd=True, machine="riscv64")
 
 
+def test_without_an_ipc_namespace_shared_objects_are_refused(machine: str) -> None:
+    for call in SHARED_IPC:
+        number = call.numbers[MACHINES[machine].column]
+        assert number is not None
+        assert verdict(build_filter(allow_memfd=True, machine=machine), machine, number) == ALLOW
+        assert verdict(build_filter(allow_memfd=True, namespaces=False, machine=machine), machine, number) == errno.EPERM
+
+
+def test_as_the_graders_user_metadata_only_seem_to_change(machine: str) -> None:
+    same = build_filter(allow_memfd=True, own_user=False, machine=machine)
+    for call in METADATA:
+        if (number := call.numbers[MACHINES[machine].column]) is not None:
+            assert verdict(same, machine, number) == 0, call.name  # success, and nothing done
+            assert verdict(build_filter(allow_memfd=True, machine=machine), machine, number) == ALLOW
+
+
+def test_as_the_graders_user_limits_are_ones_own(machine: str) -> None:
+    number = (302, 261)[MACHINES[machine].column]
+    same = build_filter(allow_memfd=True, own_user=False, machine=machine)
+    assert [verdict(same, machine, number, pid) for pid in (0, 1, 4711)] == [ALLOW, errno.EPERM, errno.EPERM]
+    assert verdict(build_filter(allow_memfd=True, machine=machine), machine, number, 4711) == ALLOW
+
+
+EVERY = (*REFUSED, *SHARED_IPC, *METADATA)
+
+
 def test_each_entry_has_a_reason_and_one_number() -> None:
-    assert all(call.reason for call in REFUSED)
+    assert all(call.reason for call in EVERY)
     for column in (0, 1):
-        numbers = [call.numbers[column] for call in REFUSED if call.numbers[column] is not None]
+        numbers = [call.numbers[column] for call in EVERY if call.numbers[column] is not None]
         assert len(numbers) == len(set(numbers))
 
 
@@ -124,6 +150,6 @@ def test_the_numbers_are_those_of_the_kernel(column: int) -> None:
         pytest.skip(f"{HEADERS[column]} is not installed (linux-libc-dev)")
     pattern = re.compile(r"#define __NR(?:3264)?_(\w+)\s+(\d+)")
     known = {match[1]: int(match[2]) for match in pattern.finditer(HEADERS[column].read_text())}
-    for call in REFUSED:
+    for call in EVERY:
         if call.name in known:  # older headers lack the newest calls
             assert call.numbers[column] == known[call.name], call.name
