@@ -19,6 +19,7 @@ from grader.models import Level
 from grader.sandbox import Sandbox, open_sandbox
 from grader.sandbox.gpu import visible
 from grader.spec import Limits
+from tests.backends import CANDIDATES, Backend, missing
 
 HOSTILE = Path(__file__).parents[2] / "notebooks" / "hostile"
 LIMITS = Limits(cpu_s=20, wall_s=90, memory_mb=700, processes=64, disk_mb=64)
@@ -399,20 +400,24 @@ def test_the_trusting_backend_runs_the_same_conversation(trusting: Sandbox, tmp_
     assert not Path(checkpoint_path(trusting)).exists()
 
 
-def vanilla(*replacements: tuple[str, str]) -> bytes:
+def vanilla(*replacements: tuple[str, str], checkpoint: str = IN_CHECKPOINT) -> bytes:
     """The solution notebook of lab8_vanilla with the grader's run controls."""
     book = jupytext.read(Path(__file__).parents[3] / "solutions" / "lab8" / "lab8_vanilla.py")
     for cell in book.cells:
         if "parameters" in cell.metadata.get("tags", ()):
-            cell.source = f"TRAIN, CHECKPOINT, DEVICE, SEED, DATA_DIR = False, {IN_CHECKPOINT!r}, 'cpu', 0, ''"
+            cell.source = f"TRAIN, CHECKPOINT, DEVICE, SEED, DATA_DIR = False, {checkpoint!r}, 'cpu', 0, ''"
         for old, new in replacements:
             cell.source = cell.source.replace(old, new)
     return nbformat.writes(book).encode()
 
 
 @pytest.mark.slow
-def test_the_solution_notebook_generates_from_its_weights(sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", CANDIDATES, ids=str)
+def test_the_solution_notebook_generates_from_its_weights(backend: Backend, tmp_path: Path) -> None:
     """Two executions: one without a checkpoint gives us the weights of an untrained generator, the other loads them."""
+    if reason := missing(backend):
+        pytest.skip(f"this machine has no sandbox {backend}: {reason}")
+    sandbox = backend.make()
     names = Probe("names", "def probe():\n    return [v.shape for v in Generator().state_dict().values()]", 1)
     first = execute(Job(vanilla(), None, Limits()), sandbox, asking((names,)))
     assert [error.ename for error in first.errors] == ["FileNotFoundError"]
@@ -430,7 +435,7 @@ def test_the_solution_notebook_generates_from_its_weights(sandbox: Sandbox, tmp_
         return Generate(name, 7, seed, (28, 28), **options)
 
     asked = (digits("a", 1), digits("random", 1, weights="random"), digits("again", 1), digits("other", 2))
-    result = execute(Job(vanilla(), tmp_path / "handin.pt", Limits()), sandbox, asking(asked))
+    result = execute(Job(vanilla(checkpoint=checkpoint_path(sandbox)), tmp_path / "handin.pt", Limits()), sandbox, asking(asked))
     assert (result.status, result.errors, dict(result.answers.problems)) == ("completed", (), {})
     images = {name: answer[0] for name, answer in result.answers.arrays.items()}
     np.testing.assert_array_equal(images["a"], images["again"])

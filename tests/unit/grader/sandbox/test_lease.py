@@ -54,9 +54,10 @@ def test_leases_keep_a_slots_lease_and_give_it_back_with_themselves(place: Path)
 
 def test_no_free_slot_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "_SLOTS", 1)
-    take()
+    held = take()
     with pytest.raises(SandboxError, match=r"found all 1 slots in .* in use, expected a free one"):
         take()
+    held.release()
 
 
 @pytest.mark.skipif(not ROOT, reason="only root makes files of others")
