@@ -60,6 +60,7 @@ class Case:
     words: tuple[str, ...] = ()
     limits: dict[str, float] = field(default_factory=dict)
     held_by: tuple[str, ...] = ()
+    partly: str | None = None
     open: str | None = None
     differs: tuple[dict[str, Any], ...] = ()
     gaps: tuple[str, ...] = ()
@@ -308,7 +309,9 @@ def _owner(path: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", REST, ids=str)
 def test_other_cases_are_held_elsewhere_or_open(case: Case, record_property: Callable[[str, object], None]) -> None:
-    kind, where = ("open", "open") if case.open else ("held by other tests", case.held_by[0].split("/")[-1].split("::")[0])
+    kind = "open" if case.open else "held in part" if case.partly else "held by other tests"
+    where = "open" if case.open else ", ".join(dict.fromkeys(test.split("/")[-1].split("::")[0] for test in case.held_by))
+    where += f"; not: {case.partly}" if case.partly else ""
     for name, value in {"number": case.number, "case": case.name, "backend": "–", "outcome": where, "seconds": "–"}.items():
         record_property(name, value)
     record_property("kind", kind)
