@@ -50,7 +50,14 @@ class CheckpointError(StudentError):
 
 
 class UngradedError(GraderError):
-    """Nobody's fault or ours: the task stays ungraded and the next run tries again."""
+    """Nobody's fault or ours: the task stays ungraded and the next run tries again.
+
+    log: what a program of ours had to say, for staff.
+    """
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class SandboxError(UngradedError):

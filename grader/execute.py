@@ -82,7 +82,7 @@ class Execution:
 
     problem: why it is not completed; stopped_in: the cell that was running then. In tracebacks, `cell[5]` is the cell with that index.
     answers: of a completed execution, and only of that one. places: where the problem of a request happened, by its id.
-    outputs: (cell index, text) for cells that printed. diagnostics: stderr of the sandbox, for the instructor's log only.
+    outputs: (cell index, text) for cells that printed. diagnostics: stderr of the sandbox, for staff only.
     """
 
     status: Literal["completed", "failed", "ungraded"]
@@ -473,7 +473,7 @@ def _judged(talk: _Conversation, outcome: Outcome, job: Job) -> Execution:
         ),
         places=dict(talk.places) if status == "completed" else {},
         stopped_in=talk.cell,
-        diagnostics=outcome.diagnostics,
+        diagnostics=_clean(outcome.diagnostics),
     )
 
 
@@ -512,7 +512,9 @@ def _problem(talk: _Conversation, outcome: Outcome, limits: Limits) -> Problem:
         return Problem(code="kernel-died", message=f"the notebook's process ended {where}", advice=_DIED_ADVICE)
     if not talk.started:
         message = f"the sandbox ended before the first cell (exit status {outcome.exit_status}), expected a running notebook"
-        return Problem(code="sandbox-broke", message=message, advice="nothing to do: the instructor finds the reason in the log")
+        return Problem(
+            code="sandbox-broke", message=message, advice="nothing to do: the class report shows staff what the sandbox said"
+        )
     if outcome.exit_status is not None and outcome.exit_status < 0 and talk.hung_up:
         message = f"the sandbox was killed by signal {-outcome.exit_status} {where}, for no reason that we know"
         return Problem(code="unexplained-kill", message=message, advice="nothing to do: it will be run again")

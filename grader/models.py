@@ -188,6 +188,9 @@ class TaskResult(Model):
     )
     advice: tuple[str, ...] = Field((), description="remarks worth no points, such as the outcome of the training smoke run")
     usage: Usage | None = None
+    log: str = Field(
+        "", description="for staff: the end of what the sandbox wrote to stderr, where an execution did not end well"
+    )
     provenance: Provenance | None = None
 
 

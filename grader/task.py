@@ -125,7 +125,7 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
     task, execution = case.task, case.execution
     if execution.status == "ungraded":
         ours = execution.problem or Problem(code="sandbox-broke", message="the sandbox failed")
-        raise BusyError(ours.message) if ours.code in SHORTAGES else UngradedError(ours.message)
+        raise (BusyError if ours.code in SHORTAGES else UngradedError)(ours.message, execution.diagnostics)
     if execution.status == "failed":
         stopped = () if execution.stopped_in is None else ((execution.stopped_in, 1),)
         cause = _locate(case, execution.problem or Problem(code="failed", message="the notebook failed"), stopped)
@@ -156,8 +156,8 @@ def rejected(task: Task, error: GraderError) -> TaskResult:
     problem = Problem(code=code, message=str(error))
     if isinstance(error, UngradedError):
         rows = tuple(score.withhold(c, str(error)) for c in task.criterion)
-    else:
-        rows = tuple(score.fail(c, problem) for c in task.criterion)
+        return _result(task, None, rows, problems=(problem,)).model_copy(update={"log": error.log})
+    rows = tuple(score.fail(c, problem) for c in task.criterion)
     return _result(task, None, rows, problems=(problem,))
 
 
@@ -335,6 +335,7 @@ def _result(
         outputs=_outputs(execution, moved) if execution and moved else (),
         advice=tuple(a for a in (interview.smoke_advice(execution.answers),) if a) if execution else (),
         usage=execution.usage if execution else None,
+        log=execution.diagnostics if execution and execution.status != "completed" else "",
     )
 
 

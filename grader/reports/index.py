@@ -44,6 +44,15 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class Log:
+    """What a sandbox said of an execution that did not end well."""
+
+    result: SubmissionResult
+    task: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Summary:
     """Counts and scores of the class."""
 
@@ -86,6 +95,7 @@ def render(results: Sequence[SubmissionResult], thumbnails: Mapping[tuple[str, s
         titles=list(titles.values()),
         rows=rows,
         with_thumbnails=any(row.thumbnails for row in rows),
+        logs=[Log(result, task.title or task.task, task.log) for result in ordered for task in result.tasks if task.log],
         attention=[item for row in rows for item in _attention(row)],
         summary=_summary(ordered),
         spreads=distributions.by_task(ordered),

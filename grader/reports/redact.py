@@ -13,7 +13,7 @@ _SECOND_LOOK = "A person takes a second look at this task before the score count
 
 
 def for_student(result: SubmissionResult) -> SubmissionResult:
-    """The result without the seeds of the challenge and with flags that hold put in neutral words.
+    """The result without the seeds of the challenge and the sandbox's log, and with flags that hold put in neutral words.
 
     Seeds depend only on the student and the task, so one who knew them could prepare images for the next attempt. The
     message of a flag that holds is written for staff; it may speak of a suspicion or of somebody else's work.
@@ -23,7 +23,7 @@ def for_student(result: SubmissionResult) -> SubmissionResult:
 
 def _task(task: TaskResult) -> TaskResult:
     provenance = task.provenance and task.provenance.model_copy(update={"seeds": {}})
-    return task.model_copy(update={"flags": tuple(_flag(flag) for flag in task.flags), "provenance": provenance})
+    return task.model_copy(update={"flags": tuple(_flag(flag) for flag in task.flags), "provenance": provenance, "log": ""})
 
 
 def _flag(flag: Flag) -> Flag:

@@ -43,7 +43,7 @@ class Outcome:
     peak_memory_mb: the most that was seen in use, looking ten times a second; caches of the kernel do not count.
     waited_s: longest time that one of its threads was ready to run and had no CPU; known only where the wall time ran out.
     load: runnable processes per CPU of the machine, mean over the last minute.
-    diagnostics: the end of what it wrote to stderr, for the instructor's log only.
+    diagnostics: the end of what it wrote to stderr, for staff only.
     """
 
     exit_status: int | None

@@ -357,10 +357,10 @@ def test_a_sandbox_that_failed_is_nobodys_fault(good: Case, scorer: Scorer) -> N
 
 @pytest.mark.parametrize("code", sorted(SHORTAGES))
 def test_what_the_machine_was_short_of_is_worth_another_try(good: Case, scorer: Scorer, code: str) -> None:
-    with pytest.raises(BusyError, match="ran out"):
-        judge(
-            replace(good, execution=ran(Answers(), status="ungraded", problem=Problem(code=code, message="it ran out"))), scorer
-        )
+    execution = ran(Answers(), status="ungraded", problem=Problem(code=code, message="it ran out"))
+    with pytest.raises(BusyError, match="ran out") as caught:
+        judge(replace(good, execution=replace(execution, diagnostics="oom")), scorer)
+    assert rejected(good.task, caught.value).log == "oom"
 
 
 def test_the_smoke_run_gives_advice_and_no_points(honest: Case, scorer: Scorer) -> None:

@@ -54,6 +54,14 @@ def test_held_and_ungraded_say_why_to_staff() -> None:
     assert "erin ungraded DCGAN on MNIST no sandbox could be started on the grading machine" in text
 
 
+def test_staff_read_what_the_sandbox_said_and_it_is_text() -> None:
+    loud = submission("eve", task(Status.FAILED, log="<script>alert(1)</script> RecursionError"))
+    page = Page(index.render([loud, graded()], {}, TITLE))
+    assert_self_contained(page)
+    assert "What the sandbox said" in page.text and "<script>alert(1)</script> RecursionError" in page.text
+    assert "What the sandbox said" not in Page(index.render([graded()], {}, TITLE)).text
+
+
 def test_an_ungraded_hand_in_without_tasks_is_listed_with_its_warning() -> None:
     result = submission("zoe", task(Status.GRADED), status=Status.UNGRADED, warnings=("disk full",))
     assert "zoe ungraded – disk full" in Page(index.render([result], {}, TITLE)).text

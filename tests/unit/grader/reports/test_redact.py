@@ -31,6 +31,11 @@ def test_every_task_is_redacted_and_the_lab_as_a_whole_stays() -> None:
     assert told.model_copy(update={"tasks": result.tasks}) == result
 
 
+def test_what_the_sandbox_said_stays_with_staff() -> None:
+    result = submission("a", task(Status.FAILED, log="Traceback of ours"))
+    assert "Traceback" in result.model_dump_json() and "Traceback" not in for_student(result).model_dump_json()
+
+
 def test_everything_else_stays() -> None:
     before, after = graded(), for_student(graded())
     assert after.tasks[0].flags == before.tasks[0].flags
