@@ -11,16 +11,19 @@ from grader.discovery import discover, rules_of
 from grader.display import Display, count_line
 from grader.downloads import open_downloads
 from grader.engines import local
-from grader.errors import UsageError
+from grader.errors import CourseError, NotebookError, UsageError
+from grader.faults import disk_faults
 from grader.intake import Handin
 from grader.lookalike import load_fingerprints
 from grader.measure import expect_measurable
 from grader.members import by_person, for_members, owner
 from grader.models import Status, SubmissionResult
-from grader.notebook import parse
+from grader.notebook import Notebook, parse
 from grader.pipeline import Graded, Grader, stated
 from grader.reports.write import is_written, write_class, write_submission
+from grader.rescue import open_sound, open_store
 from grader.sandbox import open_sandbox
+from grader.spec import Task
 from grader.store import Store
 
 THUMBNAIL = "thumbnail.png"
@@ -61,26 +64,31 @@ def _reason(result: SubmissionResult) -> str:
 def grade_class(folder: Path, selection: Selection, display: Display, *, workers: int, device: str, trust: bool) -> Summary:
     """Grade what the selection names, a transaction and a set of reports for each submission as it is done.
 
+    A fault of the machine ends the run, and what was stored by then stays; it never becomes a student's failure.
+
     Raises:
-        UsageError: the lab folder, a pack or the selection is wrong.
-        UngradedError: no sandbox can be had, or the database cannot be written.
+        UsageError: the lab folder, a template, a pack or the selection is wrong.
+        StoreError: the database or the reports cannot be written, or another run is at work.
+        UngradedError: no sandbox can be had.
     """
-    lab = open_lab(folder)
+    with disk_faults(folder):
+        return _grade_class(open_lab(folder), selection, display, workers=workers, device=device, trust=trust)
+
+
+def _grade_class(lab: LabFolder, selection: Selection, display: Display, *, workers: int, device: str, trust: bool) -> Summary:
     for task in lab.spec.task:
         expect_measurable(task)
     handins = chosen(lab, selection.only)
     grader = Grader(
         lab=lab,
-        templates={t.id: parse(lab.template(t.notebook).read_bytes()) for t in lab.spec.task},
+        templates={t.id: _template(lab, t) for t in lab.spec.task},
         packs={t.dataset: packs.find(lab.course, t.dataset) for t in lab.spec.task},
         sandbox=open_sandbox(trust),
         device=device,
         published=load_fingerprints(lab.fingerprints),
     )
-    store = Store(lab.course.database)
-    with store.exclusive(), open_downloads(lab, store) as downloads:
+    with open_store(lab.course.database, display.say) as store, open_downloads(lab, store) as downloads:
         grader = replace(grader, downloads=downloads)
-        store.back_up()
         todo = _todo(grader, store, handins, selection)
         _restate(grader, store, handins, todo)
         display.say(
@@ -97,20 +105,36 @@ def grade_class(folder: Path, selection: Selection, display: Display, *, workers
         results = by_person(store.newest(lab.spec.lab.id))
         _write_missing(lab, store, results)
         _write_class(lab, store, results)
-    store.close()
     return Summary(tuple(results), len(todo), lab.results / "index.html")
 
 
 def write_reports(folder: Path) -> Path:
-    """Write every report again from the database; returns the class index."""
+    """Write every report again from the database; returns the class index.
+
+    Raises:
+        UsageError: the lab folder is wrong.
+        StoreError: the database is damaged, the reports cannot be written, or a run is at work.
+    """
     lab = open_lab(folder)
-    store = Store(lab.course.database)
-    results = by_person(store.newest(lab.spec.lab.id))
-    for result in results:
-        write_submission(result, store.artifacts(result.lab, owner(result)), lab.results / result.student)
-    _write_class(lab, store, results)
-    store.close()
+    with disk_faults(folder), open_sound(lab.course.database) as store:
+        results = by_person(store.newest(lab.spec.lab.id))
+        for result in results:
+            write_submission(result, store.artifacts(result.lab, owner(result)), lab.results / result.student)
+        _write_class(lab, store, results)
     return lab.results / "index.html"
+
+
+def _template(lab: LabFolder, task: Task) -> Notebook:
+    """The template of a task.
+
+    Raises:
+        CourseError: it is no notebook, which is not the students' fault.
+    """
+    path = lab.template(task.notebook)
+    try:
+        return parse(path.read_bytes())
+    except NotebookError as error:
+        raise CourseError(f"{path} is damaged ({error}); remove it, and `grader init {lab.root}` copies it again") from error
 
 
 def chosen(lab: LabFolder, only: frozenset[str]) -> tuple[Handin, ...]:

@@ -14,6 +14,7 @@ from grader.classrun import Selection, Summary, grade_class, write_reports
 from grader.course import init, load_course
 from grader.display import Display
 from grader.errors import StoreError, UsageError
+from grader.lock import exclusive
 from grader.models import Status, SubmissionResult
 from grader.sandbox.trusting import TrustingSandbox
 from grader.store import Store
@@ -168,7 +169,7 @@ def test_what_is_ungraded_is_named_and_tried_again(folder: Path) -> None:
 
 
 def test_a_second_run_at_the_same_time_is_refused(folder: Path) -> None:
-    with Store(load_course(folder).database).exclusive(), pytest.raises(StoreError, match="another `grader run`"):
+    with exclusive(load_course(folder).database), pytest.raises(StoreError, match="another `grader run`"):
         grade(folder)
 
 
