@@ -82,6 +82,15 @@ class Grader:
     def grade(self, handin: Handin, slot: int) -> Graded:
         """Grade one hand-in; whatever is wrong with it, or with us, ends up in the result."""
         self.ready(handin).result()
+        try:
+            return self._graded_in_full(handin, slot)
+        except Exception as error:
+            # What breaks between the tasks is our fault as well: a full disk, a file that the system fails to read.
+            reason = UngradedError(_in_words("this hand-in", error))
+            gradings = [TaskGrading(rejected(task, reason)) for task in self.spec.task]
+            return self._graded(handin, gradings, Essays(), (), key="")  # what is ungraded is tried again, whatever its key
+
+    def _graded_in_full(self, handin: Handin, slot: int) -> Graded:
         linked = self.downloads.of(handin) if self.downloads else Linked()
         key = self.key(handin)
         with tempfile.TemporaryDirectory(prefix="grader-") as folder:
@@ -108,7 +117,7 @@ class Grader:
             grading = TaskGrading(rejected(task, error))
         except Exception as error:
             # Whatever breaks here is our fault: it must neither cost the student points nor end the class run.
-            reason = UngradedError(f"the grader failed on this task ({type(error).__name__}: {error}); please report this")
+            reason = UngradedError(_in_words("this task", error))
             grading = TaskGrading(rejected(task, reason))
         provenance = Provenance(
             grader_version=__version__,
@@ -161,11 +170,19 @@ def stated(result: SubmissionResult, handin: Handin) -> SubmissionResult:
     return penalised(result.model_copy(update=group), handin.lateness)
 
 
+def _in_words(what: str, error: Exception) -> str:
+    """Why something has no grade, for the student and the instructor."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"the grader's machine failed on {what} ({where}{error.strerror or error}); nothing to do: it will be graded again"
+    return f"the grader failed on {what} ({type(error).__name__}: {error}); please report this"
+
+
 def _content(handin: Handin) -> str:
     """Hash of what was handed in; what cannot be read has none, and grading it will say why."""
     try:
         return handin.sha256()
-    except GraderError as error:
+    except (GraderError, OSError) as error:
         return f"unreadable: {error}"
 
 

@@ -163,7 +163,7 @@ class _Folder:
 
     def names(self) -> tuple[str, ...]:
         found: list[str] = []
-        for where, folders, files, _ in os.fwalk(".", dir_fd=self._root, follow_symlinks=False):
+        for where, folders, files, _ in os.fwalk(".", dir_fd=self._root, follow_symlinks=False, onerror=_raise_ours):
             inside = PurePosixPath(where)
             deep = len(inside.parts) >= MAX_DEPTH
             folders[:] = [] if deep else [name for name in folders if not is_clutter(name)]
@@ -175,7 +175,7 @@ class _Folder:
     def chunks(self, name: str, limit: int) -> Iterator[bytes]:
         with self.open(name) as descriptor:
             total = 0
-            while data := os.read(descriptor, CHUNK):
+            while data := _read(descriptor, name):
                 total += len(data)
                 if total > limit:
                     raise _too_large(name, limit)
@@ -198,6 +198,7 @@ class _Archive:
         try:
             self._archive = zipfile.ZipFile(file)
         except _DAMAGED as error:
+            _expect_students(error, "the archive")
             raise IntakeError(f"the hand-in is not a sound zip archive ({error}): make it again, as .zip") from error
         self._entries, self._unsafe = _checked(self._archive.infolist(), MAX_EXPORT_ENTRIES if of_many else MAX_ENTRIES)
         if self._unsafe and not of_many:
@@ -226,6 +227,7 @@ class _Archive:
                         raise _too_large(name, limit)
                     yield data
         except _DAMAGED as error:
+            _expect_students(error, repr(name))
             raise IntakeError(f"{name!r} in the archive is damaged ({error}): make the archive again") from error
 
 
@@ -341,6 +343,29 @@ def _refusal(error: OSError, name: str, parent: int | None, shown: str) -> Intak
     if error.errno in (errno.ENXIO, errno.ENAMETOOLONG, errno.ENODEV):
         return IntakeError(f"{shown!r} is not a plain file")
     return UngradedError(f"{shown!r} cannot be read ({error.strerror}); check its permissions")
+
+
+def _expect_students(error: BaseException, shown: str) -> None:
+    """Do nothing where an archive may be to blame.
+
+    Raises:
+        UngradedError: the disk or the system failed while it was read; a bad archive causes no OSError but EINVAL.
+    """
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        raise UngradedError(f"{shown} cannot be read ({error.strerror}); check the disk that it lies on") from error
+
+
+def _raise_ours(error: OSError) -> None:
+    """A folder that cannot be listed must not look like one that is empty."""
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        raise UngradedError(f"{error.filename!r} cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _read(descriptor: int, name: str) -> bytes:
+    try:
+        return os.read(descriptor, CHUNK)
+    except OSError as error:
+        raise UngradedError(f"{name!r} cannot be read ({error.strerror}); check the disk that it lies on") from error
 
 
 def _too_large(name: str, limit: int) -> IntakeError:
