@@ -74,7 +74,7 @@ def test_a_link_in_the_way_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "alice").write_text("a file")
-    with pytest.raises(StoreError, match=r"alice: reports cannot be written .*grader report"):
+    with pytest.raises(StoreError, match=r"alice: reports cannot be written .*grader run"):
         write_submission(graded(), {}, tmp_path / "alice")
     with pytest.raises(StoreError, match="reports cannot be written"):
         write_class([], {}, "Lab", tmp_path / "alice")
