@@ -23,6 +23,7 @@ from grader.pipeline import Graded, Grader, stated
 from grader.reports.write import is_written, write_class, write_submission
 from grader.rescue import open_sound, open_store
 from grader.sandbox import open_sandbox
+from grader.scratch import clear
 from grader.spec import Task
 from grader.store import Store
 
@@ -88,6 +89,7 @@ def _grade_class(lab: LabFolder, selection: Selection, display: Display, *, work
         published=load_fingerprints(lab.fingerprints),
     )
     with open_store(lab.course.database, display.say) as store, open_downloads(lab, store) as downloads:
+        clear(lab.root)
         grader = replace(grader, downloads=downloads)
         todo = _todo(grader, store, handins, selection)
         _restate(grader, store, handins, todo)

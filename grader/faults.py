@@ -38,7 +38,7 @@ def database_faults(path: Path) -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error, OSError, ValueError) as error:
         reason = (error.orig if isinstance(error, DBAPIError) else None) or error
-        raise StoreError(f"{path}: the database cannot be used ({reason}); {_advice(reason)}") from error
+        raise (damaged(path, str(reason)) if is_damage(reason) else _unusable(path, reason)) from error
 
 
 def is_damage(error: BaseException) -> bool:
@@ -49,7 +49,15 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, ValueError)
 
 
-def _advice(reason: BaseException) -> str:
-    if is_damage(reason):
-        return "the file is damaged: `grader run` keeps it aside and restores the newest backup beside it"
-    return f"{_CHECK}, and that no other program holds the file, {_KEPT}"
+def damaged(path: Path, found: str) -> StoreError:
+    """What to say of a database that is damaged."""
+    return StoreError(
+        f"{path}: the database cannot be used ({found}); the file is damaged: `grader run` keeps it aside and restores the newest "
+        "backup beside it"
+    )
+
+
+def _unusable(path: Path, reason: BaseException) -> StoreError:
+    return StoreError(
+        f"{path}: the database cannot be used ({reason}); {_CHECK}, and that no other program holds the file, {_KEPT}"
+    )

@@ -1,7 +1,6 @@
 """All stages of one submission, from the hand-in to a result with its pictures."""
 
 import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from grader.lookalike import Published
 from grader.models import Artifact, Provenance, Status, SubmissionResult
 from grader.notebook import Notebook
 from grader.sandbox import Sandbox
+from grader.scratch import scratch
 from grader.spec import LabSpec, Task
 from grader.task import Setting, TaskGrading, grade_task, rejected
 
@@ -93,9 +93,9 @@ class Grader:
     def _graded_in_full(self, handin: Handin, slot: int) -> Graded:
         linked = self.downloads.of(handin) if self.downloads else Linked()
         key = self.key(handin)
-        with tempfile.TemporaryDirectory(prefix="grader-") as folder:
+        with scratch(self.lab.root) as folder:
             try:
-                submission = take(handin, Path(folder), self.spec)
+                submission = take(handin, folder, self.spec)
             except GraderError as error:
                 gradings = [TaskGrading(rejected(task, error)) for task in self.spec.task]
                 return self._graded(handin, gradings, collect(self.spec.manual, None, {}), (), key)
@@ -113,6 +113,8 @@ class Grader:
         )
         try:
             grading = grade_task(setting, submission)
+            if _died(grading):
+                grading = grade_task(setting, submission)
         except GraderError as error:
             grading = TaskGrading(rejected(task, error))
         except Exception as error:
@@ -162,6 +164,14 @@ class Grader:
             for task, grading in zip(self.spec.task, gradings, strict=True)
         }
         return Graded(stated(result, handin), {**artifacts, LAB: essays.artifacts}, key)
+
+
+def _died(grading: TaskGrading) -> bool:
+    """Whether a process of the notebook ended, and nobody knows by whose hand.
+
+    The system, or a person, kills it once; what the student wrote kills it in a second run as well.
+    """
+    return any(problem.code in ("kernel-died", "driver-died") for problem in grading.result.problems)
 
 
 def stated(result: SubmissionResult, handin: Handin) -> SubmissionResult:

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from grader.errors import StoreError
-from grader.faults import database_faults
+from grader.faults import damaged, database_faults
 from grader.lock import exclusive
 from grader.soundness import damage, newest_id
 from grader.store import Store, backup_of
@@ -47,9 +47,7 @@ def open_sound(path: Path) -> Iterator[Store]:
     """
     with exclusive(path):
         if wrong := _what_is_wrong(path):
-            raise StoreError(
-                f"{path}: the database cannot be used, for it {wrong}; `grader run` keeps it aside and restores the newest backup beside it"
-            )
+            raise damaged(path, f"it {wrong}")
         store = Store(path)
         try:
             yield store

@@ -12,9 +12,9 @@ from sqlalchemy import DateTime, ForeignKey, LargeBinary, String, Text, create_e
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from grader.errors import StoreError
-from grader.faults import database_faults
+from grader.faults import damaged, database_faults
 from grader.models import Artifact, Fetch, Status, SubmissionResult
-from grader.soundness import SEALED_FETCH, SEALED_PICTURE, SEALED_RESULT, seal
+from grader.soundness import SEALED_FETCH, SEALED_PICTURE, SEALED_RESULT, damage, seal
 
 
 class Base(DeclarativeBase):
@@ -129,16 +129,18 @@ class Store:
         """Copy the database to `backup_of` it with SQLite's own backup; the copy takes the old one's place when it is whole.
 
         Raises:
-            StoreError: it cannot be written; what there was before stays.
+            StoreError: it cannot be written, or the database was damaged since it was opened; what there was before stays.
         """
         target = backup_of(self.path)
         part = target.with_suffix(".part")
-        with database_faults(part):
+        with database_faults(self.path):
             part.unlink(missing_ok=True)
             try:
                 part.touch(mode=0o600)
                 with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(part)) as copy:
                     source.backup(copy)
+                if wrong := damage(part, immutable=True):
+                    raise damaged(self.path, wrong)
                 part.replace(target)
             finally:
                 part.unlink(missing_ok=True)  # half a copy would keep the room that the next run needs

@@ -198,7 +198,6 @@ class _Archive:
         try:
             self._archive = zipfile.ZipFile(file)
         except _DAMAGED as error:
-            _expect_students(error, "the archive")
             raise IntakeError(f"the hand-in is not a sound zip archive ({error}): make it again, as .zip") from error
         self._entries, self._unsafe = _checked(self._archive.infolist(), MAX_EXPORT_ENTRIES if of_many else MAX_ENTRIES)
         if self._unsafe and not of_many:
@@ -227,7 +226,6 @@ class _Archive:
                         raise _too_large(name, limit)
                     yield data
         except _DAMAGED as error:
-            _expect_students(error, repr(name))
             raise IntakeError(f"{name!r} in the archive is damaged ({error}): make the archive again") from error
 
 
@@ -249,12 +247,18 @@ class _Part:
 
 
 class _CappedReader(io.BufferedReader):
-    """Refuses to read more than `limit` bytes at once, which only a huge table of contents asks for."""
+    """Refuses to read more than `limit` bytes at once, which only a huge table of contents asks for.
+
+    A disk that fails is not the archive's fault, and gets past zipfile as an error of ours.
+    """
 
     limit = MAX_DIRECTORY
 
     def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(self.limit + 1 if size is None or size < 0 else min(size, self.limit + 1))
+        try:
+            data = super().read(self.limit + 1 if size is None or size < 0 else min(size, self.limit + 1))
+        except OSError as error:  # zipfile would take it for a bad archive
+            raise UngradedError(f"the archive cannot be read ({error.strerror}); check the disk that it lies on") from error
         if len(data) > self.limit:
             raise IntakeError(f"the archive has too many entries: {_SMALLER}")
         return data
@@ -343,16 +347,6 @@ def _refusal(error: OSError, name: str, parent: int | None, shown: str) -> Intak
     if error.errno in (errno.ENXIO, errno.ENAMETOOLONG, errno.ENODEV):
         return IntakeError(f"{shown!r} is not a plain file")
     return UngradedError(f"{shown!r} cannot be read ({error.strerror}); check its permissions")
-
-
-def _expect_students(error: BaseException, shown: str) -> None:
-    """Do nothing where an archive may be to blame.
-
-    Raises:
-        UngradedError: the disk or the system failed while it was read; a bad archive causes no OSError but EINVAL.
-    """
-    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-        raise UngradedError(f"{shown} cannot be read ({error.strerror}); check the disk that it lies on") from error
 
 
 def _raise_ours(error: OSError) -> None:

@@ -173,7 +173,10 @@ def test_a_command_that_grades_nothing_restores_nothing(database: Path) -> None:
     with open_sound(database) as store:
         assert len(store.newest("lab8")) == 2
     bad = garbage(database)
-    with pytest.raises(StoreError, match=r"it is damaged \(.*`grader run` keeps it aside and restores"), open_sound(database):
+    with (
+        pytest.raises(StoreError, match=r"it is damaged \(.*the file is damaged: `grader run` keeps it aside"),
+        open_sound(database),
+    ):
         pytest.fail("opened")
     assert database.read_bytes() == bad
 
@@ -182,3 +185,16 @@ def test_a_lock_that_cannot_be_had_is_explained(tmp_path: Path) -> None:
     (tmp_path / "grades.db.lock").mkdir()
     with pytest.raises(StoreError, match=r"grades\.db\.lock: cannot be locked \(.*check that the disk"):
         run(tmp_path / "grades.db")
+
+
+def test_damage_that_comes_during_a_run_ends_it_and_spares_the_backup(database: Path) -> None:
+    backup = database.with_suffix(".backup")
+    before = backup.read_bytes()
+    expected = pytest.raises(StoreError, match=r"grades\.db: the database cannot be used \(.*the file is damaged")
+    with expected, open_store(database, print) as store:
+        store.add(result("eve"), {}, "eve")
+        store.close()
+        garbage(database)
+    assert backup.read_bytes() == before
+    run(database, "eve")
+    assert students(database) == ["ada", "bob", "eve"]
