@@ -121,7 +121,7 @@ def _write(database: Path, first: int, log: Path) -> None:
                 tasks=(),
                 graded_at=datetime.now(UTC),
             )
-            store.add(result, {"a": [Artifact(name="x", data=bytes([number % 256]) * 50_000)]}, str(number))
+            store.add(result, {"a": [Artifact(name="x", data=bytes([number % 256]) * 3_000_000)]}, str(number))
             print(number, file=file)
             if number % 7 == 6:
                 store.back_up()

@@ -198,8 +198,10 @@ def test_a_sandbox_that_is_killed_costs_nobody_points(commands: Commands, undist
 
 def test_writers_that_are_killed_lose_nothing_that_they_said_was_stored(commands: Commands, tmp_path: Path) -> None:
     """Results in a tight loop, with a backup after each seventh; the next writer begins with the check of a run."""
-    database, draw, stored = tmp_path / "grades.db", random.Random(4), 0
+    draw, total = random.Random(4), 0
     for number in range(KILLS_OF_WRITERS):
+        if number % 5 == 0:
+            database, stored = tmp_path / f"grades{number}.db", 0
         log = tmp_path / f"log{number}"
         writer = commands.start_writer(database, stored, log)
         while not log.exists() or not log.stat().st_size:
@@ -215,9 +217,9 @@ def test_writers_that_are_killed_lose_nothing_that_they_said_was_stored(commands
         assert len(found) <= stored + len(lines) + 1  # the last may have been stored and not yet said
         assert damage(database) is None
         assert damage(database.with_suffix(".backup"), immutable=True) is None
-        stored = len(found)
-    print(f"{KILLS_OF_WRITERS} kills, {stored} results")
-    assert stored > 5 * KILLS_OF_WRITERS
+        total, stored = total + len(found) - stored, len(found)
+    print(f"{KILLS_OF_WRITERS} kills, {total} results")
+    assert total > 3 * KILLS_OF_WRITERS
 
 
 def test_a_run_beside_another_is_refused_and_one_after_a_kill_is_not(
@@ -405,7 +407,7 @@ def test_a_damaged_pack_ends_the_run_before_anybody_is_graded(
     part = lab / "packs" / "mnist" / file
     data = bytearray(part.read_bytes())
     if kind == "bit":
-        at = data.index(b"near_duplicate = 1") + 17 if file == "pack.toml" else len(data) // 2
+        at = data.index(b"near_duplicate = 1") + 18 if file == "pack.toml" else len(data) // 2
         data[at] ^= 1
     part.write_bytes(data if kind == "bit" else data[: len(data) // 2])
     status, text = commands.run("run", lab, log=tmp_path / "log")
@@ -420,9 +422,13 @@ def test_a_damaged_pack_ends_the_run_before_anybody_is_graded(
 CLOCK = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <time.h>
 #include <sys/time.h>
-static long jumped(void) { static long calls; calls++; return calls % 2 ? -100000000L : calls % 3 * 50000000L; }
+static long jumped(void) {
+    static long calls;
+    return atol(getenv("CLOCK_IS_OFF_BY_S")) + (++calls % 2 ? -100000000L : calls % 3 * 50000000L);
+}
 int clock_gettime(clockid_t id, struct timespec *t) {
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
@@ -445,7 +451,12 @@ def test_a_clock_that_jumps_changes_nothing(commands: Commands, undisturbed: Mad
         pytest.skip("no C compiler here to build a clock that jumps")
     (tmp_path / "clock.c").write_text(CLOCK)
     subprocess.run([compiler, "-shared", "-fPIC", "-o", tmp_path / "clock.so", tmp_path / "clock.c", "-ldl"], check=True)
-    jumping = {**os.environ, "LD_PRELOAD": str(tmp_path / "clock.so"), "PYTHONPATH": str(Path.cwd())}
+    jumping = {
+        **os.environ,
+        "LD_PRELOAD": str(tmp_path / "clock.so"),
+        "CLOCK_IS_OFF_BY_S": "0",
+        "PYTHONPATH": str(Path.cwd()),
+    }
     now = [sys.executable, "-c", "import time; print(len({time.time() // 10**7 for _ in range(6)}))"]
     assert int(subprocess.run(now, capture_output=True, text=True, env=jumping, check=True).stdout) >= 3
     lab = whole.copy(tmp_path / "toy")
@@ -454,6 +465,7 @@ def test_a_clock_that_jumps_changes_nothing(commands: Commands, undisturbed: Mad
     assert first.returncode == 0, first.stderr
     whole.expect(lab)
     shutil.copyfile(lab / "templates" / "toy.ipynb", lab / "submissions" / "ada" / "toy.ipynb")
-    second = subprocess.run(command, capture_output=True, text=True, env=jumping, timeout=120, check=False)
+    back = {**jumping, "CLOCK_IS_OFF_BY_S": "-900000000"}  # 28 years
+    second = subprocess.run(command, capture_output=True, text=True, env=back, timeout=120, check=False)
     assert "1 to grade" in second.stdout
     assert b"ada,toy,failed,0.00,10.00,0.00,0.00,,none of the TODOs is filled in" in gradebook(lab)
