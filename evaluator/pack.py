@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CARD = "pack.toml"
 WEIGHTS = "weights.safetensors"
 PUBLIC = Path(__file__).parent / "packs"
+_SEAL = "# sha256 of everything below: "
+"""First line of a card. A threshold with another digit would still be a threshold; packs of before have no such line."""
 
 Split = Literal["train", "test"]
 Tensors = dict[str, NDArray[np.generic]]
@@ -180,12 +182,23 @@ def _read(path: Path) -> bytes:
         raise PackError(f"{path}: {error.strerror}: build the pack (grader pack build) or copy it here") from error
 
 
+def sealed(card: str) -> str:
+    """The text of a card with the line before it by which damage is found."""
+    return f"{_SEAL}{hashlib.sha256(card.encode()).hexdigest()}\n{card}"
+
+
 def _card(text: bytes, folder: Path) -> Card:
     try:
-        return Card.model_validate(tomllib.loads(text.decode()))
+        card = Card.model_validate(tomllib.loads(text.decode()))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PackError(f"{folder / CARD}: {error}: the pack is damaged; build or copy it again") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise PackError(f"{folder / CARD}: {where}: {first['msg']}; build the pack again") from error
+    seal, _, rest = text.decode().partition("\n")
+    if seal.startswith(_SEAL) and text.decode() != sealed(rest):
+        raise PackError(
+            f"{folder / CARD}: not what was written when the pack was built: the pack is damaged; build or copy it again"
+        )
+    return card

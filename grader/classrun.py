@@ -1,6 +1,6 @@
 """`grader run`: everything new in a lab folder, graded, stored and reported."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,17 +12,21 @@ from grader.discovery import discover, rules_of
 from grader.display import Display, count_line
 from grader.downloads import open_downloads
 from grader.engines import local
-from grader.errors import SandboxError, UsageError
+from grader.errors import CourseError, NotebookError, SandboxError, UsageError
+from grader.faults import disk_faults
 from grader.intake import Handin
 from grader.lookalike import load_fingerprints
 from grader.measure import expect_measurable
 from grader.members import by_person, for_members, owner
 from grader.models import Status, SubmissionResult
-from grader.notebook import parse
+from grader.notebook import Notebook, parse
 from grader.pipeline import Graded, Grader, stated
 from grader.reports.write import is_written, write_class, write_submission
-from grader.sandbox import choose
+from grader.rescue import open_sound, open_store
+from grader.sandbox import Sandbox, choose
 from grader.sandbox.gpu import visible
+from grader.scratch import clear
+from grader.spec import Task
 from grader.store import Store
 
 THUMBNAIL = "thumbnail.png"
@@ -73,59 +77,73 @@ def grade_class(
     """Grade what the selection names, a transaction and a set of reports for each submission as it is done.
 
     trust: without a sandbox. allow_reduced: also in one of level reduced, where there is no better one.
+    A fault of the machine ends the run, and what was stored by then stays; it never becomes a student's failure.
 
     Raises:
-        UsageError: the lab folder, a pack or the selection is wrong.
-        UngradedError: no sandbox can be had, or the database cannot be written.
+        UsageError: the lab folder, a template, a pack or the selection is wrong.
+        StoreError: the database or the reports cannot be written, or another run is at work.
+        UngradedError: no sandbox can be had.
     """
-    lab = open_lab(folder)
-    for task in lab.spec.task:
-        expect_measurable(task)
-    handins = chosen(lab, selection.only)
-    _expect_device(device)
-    alone = len(chosen(lab, frozenset()) if selection.only else handins) == 1
-    choice = choose(trust, allow_reduced=allow_reduced, private=lab.course.private_files(), alone=alone)
-    grader = Grader(
+    with disk_faults(folder):
+        lab = open_lab(folder)
+        for task in lab.spec.task:
+            expect_measurable(task)
+        handins = chosen(lab, selection.only)
+        _expect_device(device)
+        alone = len(chosen(lab, frozenset()) if selection.only else handins) == 1
+        choice = choose(trust, allow_reduced=allow_reduced, private=lab.course.private_files(), alone=alone)
+        return _grade_all(_grader(lab, choice.sandbox, device), choice.holes, handins, selection, display, workers)
+
+
+def _grader(lab: LabFolder, sandbox: Sandbox, device: str) -> Grader:
+    return Grader(
         lab=lab,
-        templates={t.id: parse(lab.template(t.notebook).read_bytes()) for t in lab.spec.task},
+        templates={t.id: _template(lab, t) for t in lab.spec.task},
         packs={t.dataset: packs.find(lab.course, t.dataset) for t in lab.spec.task},
-        sandbox=choice.sandbox,
+        sandbox=sandbox,
         device=device,
         published=load_fingerprints(lab.fingerprints),
     )
-    store = Store(lab.course.database)
-    with store.exclusive(), open_downloads(lab, store) as downloads:
+
+
+def _grade_all(
+    grader: Grader, holes: Sequence[str], handins: Sequence[Handin], selection: Selection, display: Display, workers: int
+) -> Summary:
+    lab = grader.lab
+    with open_store(lab.course.database, display.say) as store, open_downloads(lab, store) as downloads:
+        clear(lab.root)
         grader = replace(grader, downloads=downloads)
-        store.back_up()
         todo = _todo(grader, store, handins, selection)
         _restate(grader, store, handins, todo)
         display.say(
             f"{len(handins)} submission{'s' * (len(handins) != 1)}, {len(todo)} to grade · sandbox: {grader.sandbox.level} · "
             + ", ".join(f"pack {name} ({'public' if p.card.public else 'private'})" for name, p in grader.packs.items())
         )
-        for hole in choice.holes:
+        for hole in holes:
             display.say(f"level {grader.sandbox.level}: student code {hole}")
         if missing := sum(len(downloads.missing(handin)) for handin in todo):
             display.say(f"{missing} checkpoint{'s' * (missing != 1)} to fetch from the web, ahead of grading")
         with display:
             display.begin(len(todo))
-            busy = []
-            for graded in local.run(todo, grader.grade, workers, grader.ready):
-                _keep(lab, store, graded)
-                display.done(graded.result)
-                busy += [handin for handin in todo if handin.student == graded.result.student and graded.wants_to_be_alone]
-            if busy:
-                display.say(
-                    f"{len(busy)} of them met a busy machine, and {'are' if len(busy) > 1 else 'is'} graded again, one at a time"
-                )
-            for graded in local.run(busy, partial(grader.grade, alone=True), 1):
+            for graded in _work_through(grader, todo, workers, display):
                 _keep(lab, store, graded)
                 display.done(graded.result)
         results = by_person(store.newest(lab.spec.lab.id))
         _write_missing(lab, store, results)
         _write_class(lab, store, results)
-    store.close()
     return Summary(tuple(results), len(todo), lab.results / "index.html")
+
+
+def _work_through(grader: Grader, todo: Sequence[Handin], workers: int, display: Display) -> Iterator[Graded]:
+    """Grade every hand-in; at last and one by one, those once more that met a busy machine."""
+    busy: list[str] = []
+    for graded in local.run(todo, grader.grade, workers, grader.ready):
+        busy += [graded.result.student] if graded.wants_to_be_alone else []
+        yield graded
+    if busy:
+        display.say(f"{len(busy)} of them met a busy machine, and {'are' if len(busy) > 1 else 'is'} graded again, one at a time")
+    again = [handin for handin in todo if handin.student in busy]
+    yield from local.run(again, partial(grader.grade, alone=True), 1)
 
 
 def _expect_device(device: str) -> None:
@@ -140,15 +158,32 @@ def _expect_device(device: str) -> None:
 
 
 def write_reports(folder: Path) -> Path:
-    """Write every report again from the database; returns the class index."""
+    """Write every report again from the database; returns the class index.
+
+    Raises:
+        UsageError: the lab folder is wrong.
+        StoreError: the database is damaged, the reports cannot be written, or a run is at work.
+    """
     lab = open_lab(folder)
-    store = Store(lab.course.database)
-    results = by_person(store.newest(lab.spec.lab.id))
-    for result in results:
-        write_submission(result, store.artifacts(result.lab, owner(result)), lab.results / result.student)
-    _write_class(lab, store, results)
-    store.close()
+    with disk_faults(folder), open_sound(lab.course.database) as store:
+        results = by_person(store.newest(lab.spec.lab.id))
+        for result in results:
+            write_submission(result, store.artifacts(result.lab, owner(result)), lab.results / result.student)
+        _write_class(lab, store, results)
     return lab.results / "index.html"
+
+
+def _template(lab: LabFolder, task: Task) -> Notebook:
+    """The template of a task.
+
+    Raises:
+        CourseError: it is no notebook, which is not the students' fault.
+    """
+    path = lab.template(task.notebook)
+    try:
+        return parse(path.read_bytes())
+    except NotebookError as error:
+        raise CourseError(f"{path} is damaged ({error}); remove it, and `grader init {lab.root}` copies it again") from error
 
 
 def chosen(lab: LabFolder, only: frozenset[str]) -> tuple[Handin, ...]:

@@ -88,7 +88,8 @@ class Course:
     def private_files(self) -> tuple[Path, ...]:
         """What student code must not read: the secret, the grades and the private packs, as far as they exist."""
         packs = sorted(path for path in self.packs.glob("*/*") if path.is_file())
-        return tuple(path for path in (self.root / COURSE_FILE, self.database, *packs) if path.exists())
+        kept = (self.root / COURSE_FILE, self.database, self.database.with_suffix(".backup"), *packs)
+        return tuple(path for path in kept if path.exists())
 
     @property
     def packs(self) -> Path:

@@ -11,14 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.classrun import chosen
-from grader.course import open_lab
+from grader.course import LabFolder, open_lab
 from grader.display import plain
 from grader.downloads import open_downloads
 from grader.errors import CheckpointError
+from grader.faults import disk_faults
 from grader.links import diagnose
 from grader.models import Fetch
+from grader.rescue import open_store
 from grader.snapshot import Again, Snapshot, Wanted
-from grader.store import Store
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,17 @@ def fetch_class(folder: Path, only: frozenset[str], again: Again, console: Conso
         UsageError: the lab folder or a name is wrong.
         StoreError: the database cannot be used, or a run is at work.
     """
-    lab = open_lab(folder)
+    with disk_faults(folder):
+        return _fetch_class(open_lab(folder), only, again, console)
+
+
+def _fetch_class(lab: LabFolder, only: frozenset[str], again: Again, console: Console) -> Report:
     handins = chosen(lab, only)
-    store = Store(lab.course.database)
-    with store.exclusive(), open_downloads(lab, store) as downloads, _progress(console) as progress:
+    with (
+        open_store(lab.course.database, console.print) as store,
+        open_downloads(lab, store) as downloads,
+        _progress(console) as progress,
+    ):
         wanted = [each for handin in handins for each in downloads.wanted(handin)]
         before = {each: downloads.snapshot.kept(each) for each in wanted}
         futures = {downloads.take(each, again): each for each in wanted}
@@ -94,7 +102,6 @@ def fetch_class(folder: Path, only: frozenset[str], again: Again, console: Conso
         for future in progress.track(as_completed(futures), total=len(futures), description="fetching"):
             entries[futures[future]] = future.result()
         lines = [_line(downloads.snapshot, each, before[each], entries[each]) for each in wanted]
-    store.close()
     return Report(tuple(lines))
 
 

@@ -1,5 +1,6 @@
 """From a task's checkpoint link to the file, in the submission or fetched, checked by its first and last bytes, never loaded here."""
 
+import errno
 import os
 import urllib.parse
 from pathlib import Path
@@ -14,6 +15,8 @@ _PICKLE = b"\x80\x02"
 _ZIP_END = b"PK\x05\x06"
 _LONGEST_TAIL = 2**16 + 22
 """Bytes in which the end record of a zip archive lies."""
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG)
+"""What a link to nothing, or to no plain file, gives; every other error of the system is not the student's."""
 
 
 def checkpoint(submission: Submission, task: Task, *, trust: bool = False, fetched: Path | GraderError | None = None) -> Path:
@@ -41,6 +44,8 @@ def _expect_fetched(link: str, fetched: Path | GraderError | None) -> Path:
         raise UngradedError(f"{link[:200]}: links to the web are fetched by `grader run` and `grader fetch` alone")
     if isinstance(fetched, GraderError):
         raise fetched
+    if not fetched.is_file():
+        raise UngradedError(f"{fetched} is gone since the run began; it is fetched again by the next run")
     return fetched
 
 
@@ -89,6 +94,7 @@ def diagnose(path: Path, limit: int, what: str) -> None:
 
     Raises:
         CheckpointError: it is too large, or something else.
+        UngradedError: the system fails to read it.
     """
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
@@ -97,6 +103,8 @@ def diagnose(path: Path, limit: int, what: str) -> None:
             file.seek(max(0, size - _LONGEST_TAIL))
             end = file.read(_LONGEST_TAIL)
     except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise UngradedError(f"{what} cannot be read ({error.strerror}); free some space, or check the disk") from error
         raise CheckpointError(f"{what} cannot be opened ({error.strerror}); expected a file written by torch.save") from error
     if size > limit:
         raise CheckpointError(

@@ -10,7 +10,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluator.errors import EvaluatorError
-from evaluator.pack import Pack, public_pack
+from evaluator.pack import PUBLIC, Pack, public_pack
 from grader.course import Course
 from grader.errors import CourseError, UsageError
 
@@ -124,4 +124,14 @@ def find(course: Course, dataset: str) -> Pack:
     try:
         return Pack.load(private) if private.exists() else public_pack(dataset)
     except EvaluatorError as error:
-        raise CourseError(f"no pack for {dataset}: {error}") from error
+        raise CourseError(f"no pack for {dataset}: {error}{_remedy(private, dataset)}") from error
+
+
+def _remedy(private: Path, dataset: str) -> str:
+    """What to do about a pack that is there and cannot be loaded; another pack gives other scores, so none is chosen in silence."""
+    if private.exists():
+        return (
+            f". Put a copy of {private} back; or remove it, and `grader init` on the lab folder builds another one, with which everything "
+            "is graded again"
+        )
+    return ". It came with the grader: install that again" if (PUBLIC / dataset).exists() else ""

@@ -1,7 +1,6 @@
 """All stages of one submission, from the hand-in to a result with its pictures."""
 
 import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from grader.lookalike import Published
 from grader.models import Artifact, Provenance, Status, SubmissionResult
 from grader.notebook import Notebook
 from grader.sandbox import Sandbox
+from grader.scratch import scratch
 from grader.spec import LabSpec, Task
 from grader.task import BUSY, Setting, TaskGrading, grade_task, rejected
 
@@ -90,11 +90,20 @@ class Grader:
         alone: nothing else is graded meanwhile; see `Graded.wants_to_be_alone`.
         """
         self.ready(handin).result()
+        try:
+            return self._graded_in_full(handin, slot, alone)
+        except Exception as error:
+            # What breaks between the tasks is our fault as well: a full disk, a file that the system fails to read.
+            reason = UngradedError(_in_words("this hand-in", error))
+            gradings = [TaskGrading(rejected(task, reason)) for task in self.spec.task]
+            return self._graded(handin, gradings, Essays(), (), key="")  # what is ungraded is tried again, whatever its key
+
+    def _graded_in_full(self, handin: Handin, slot: int, alone: bool) -> Graded:
         linked = self.downloads.of(handin) if self.downloads else Linked()
         key = self.key(handin)
-        with tempfile.TemporaryDirectory(prefix="grader-") as folder:
+        with scratch(self.lab.root) as folder:
             try:
-                submission = take(handin, Path(folder), self.spec)
+                submission = take(handin, folder, self.spec)
             except GraderError as error:
                 gradings = [TaskGrading(rejected(task, error)) for task in self.spec.task]
                 return self._graded(handin, gradings, collect(self.spec.manual, None, {}), (), key)
@@ -120,11 +129,13 @@ class Grader:
         )
         try:
             grading = grade_task(setting, submission)
+            if _died(grading):
+                grading = grade_task(setting, submission)
         except GraderError as error:
             grading = TaskGrading(rejected(task, error))
         except Exception as error:
             # Whatever breaks here is our fault: it must neither cost the student points nor end the class run.
-            reason = UngradedError(f"the grader failed on this task ({type(error).__name__}: {error}); please report this")
+            reason = UngradedError(_in_words("this task", error))
             grading = TaskGrading(rejected(task, reason))
         provenance = Provenance(
             grader_version=__version__,
@@ -171,17 +182,33 @@ class Grader:
         return Graded(stated(result, handin), {**artifacts, LAB: essays.artifacts}, key)
 
 
+def _died(grading: TaskGrading) -> bool:
+    """Whether a process of the notebook ended, and nobody knows by whose hand.
+
+    The system, or a person, kills it once; what the student wrote kills it in a second run as well.
+    """
+    return any(problem.code in ("kernel-died", "driver-died") for problem in grading.result.problems)
+
+
 def stated(result: SubmissionResult, handin: Handin) -> SubmissionResult:
     """The result with what is known without running anything: whose it is, and how late."""
     group = {"group": handin.members, "group_name": handin.student if handin.members else ""}
     return penalised(result.model_copy(update=group), handin.lateness)
 
 
+def _in_words(what: str, error: Exception) -> str:
+    """Why something has no grade, for the student and the instructor."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"the grader's machine failed on {what} ({where}{error.strerror or error}); nothing to do: it will be graded again"
+    return f"the grader failed on {what} ({type(error).__name__}: {error}); please report this"
+
+
 def _content(handin: Handin) -> str:
     """Hash of what was handed in; what cannot be read has none, and grading it will say why."""
     try:
         return handin.sha256()
-    except GraderError as error:
+    except (GraderError, OSError) as error:
         return f"unreadable: {error}"
 
 

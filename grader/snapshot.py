@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from grader.errors import StudentError, UngradedError
+from grader.faults import disk_faults
 from grader.fetching.fetcher import Fetcher, Received
 from grader.models import Fetch
 from grader.store import Store
@@ -173,6 +174,11 @@ def _time(entry: Fetch) -> str:
 
 
 def clean(folder: Path) -> None:
-    """Remove what a killed run left half-written; only while no other run is at work."""
-    for part in folder.glob(f"*{_PART}"):
-        part.unlink()
+    """Remove what a killed run left half-written; only while no other run is at work.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    with disk_faults(folder):
+        for part in folder.glob(f"*{_PART}"):
+            part.unlink()

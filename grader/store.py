@@ -1,21 +1,20 @@
 """The database of a course: every result that was ever given and every file that was fetched, appended and never overwritten."""
 
-import shutil
 import sqlite3
 import threading
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
-from sqlalchemy import DateTime, ForeignKey, LargeBinary, String, Text, create_engine, event, select
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import DateTime, ForeignKey, LargeBinary, String, Text, create_engine, event, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from grader.errors import StoreError
+from grader.faults import damaged, database_faults
 from grader.models import Artifact, Fetch, Status, SubmissionResult
+from grader.soundness import SEALED_FETCH, SEALED_PICTURE, SEALED_RESULT, damage, seal
 
 
 class Base(DeclarativeBase):
@@ -36,6 +35,14 @@ class ResultRow(Base):
     created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     body: Mapped[str] = mapped_column(Text)
     artifacts: Mapped[list["ArtifactRow"]] = relationship(cascade="all")
+    seal: Mapped["SealRow"] = relationship(cascade="all")
+
+    def sealed(self) -> "ResultRow":
+        """The same with a seal over the result and its pictures."""
+        values = [getattr(self, name) for name in SEALED_RESULT]
+        values += [getattr(picture, name) for picture in self.artifacts for name in SEALED_PICTURE]
+        self.seal = SealRow(sha256=seal(values))
+        return self
 
 
 class ArtifactRow(Base):
@@ -49,6 +56,14 @@ class ArtifactRow(Base):
     media_type: Mapped[str] = mapped_column(String)
     caption: Mapped[str] = mapped_column(Text)
     data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SealRow(Base):
+    """The hash of a result as it was stored: SQLite itself does not notice when a digit of a score becomes another."""
+
+    __tablename__ = "seals"
+    result_id: Mapped[int] = mapped_column(ForeignKey("results.id"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String)
 
 
 class FetchRow(Base):
@@ -66,6 +81,25 @@ class FetchRow(Base):
     size: Mapped[int | None]
     host: Mapped[str | None] = mapped_column(String)
     message: Mapped[str] = mapped_column(Text)
+    seal: Mapped["FetchSealRow"] = relationship(cascade="all")
+
+    def sealed(self) -> "FetchRow":
+        """The same with a seal."""
+        self.seal = FetchSealRow(sha256=seal(getattr(self, name) for name in SEALED_FETCH))
+        return self
+
+
+class FetchSealRow(Base):
+    """The hash of a fetch as it was stored; the log decides which file counts."""
+
+    __tablename__ = "fetch_seals"
+    fetch_id: Mapped[int] = mapped_column(ForeignKey("fetches.id"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String)
+
+
+def backup_of(database: Path) -> Path:
+    """Where the backup of a database is."""
+    return database.with_suffix(".backup")
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
@@ -87,51 +121,29 @@ class Store:
         self._writing = threading.Lock()
         self._engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _set_pragmas)
-        with self._translated():
+        with database_faults(self.path):
             path.touch(mode=0o600)  # grades are for those who run the course; what exists keeps its mode
             Base.metadata.create_all(self._engine)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (DatabaseError, sqlite3.Error, OSError) as error:
-            reason = getattr(error, "orig", None) or error
-            raise StoreError(
-                f"{self.path}: the database cannot be used ({reason}); check that the disk is neither full nor read-only, "
-                "and restore the newest backup beside it if the file is damaged"
-            ) from error
-
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Hold the lock of a run.
+    def back_up(self) -> Path:
+        """Copy the database to `backup_of` it with SQLite's own backup; the copy takes the old one's place when it is whole.
 
         Raises:
-            StoreError: another run of this course holds it.
+            StoreError: it cannot be written, or the database was damaged since it was opened; what there was before stays.
         """
-        lock = FileLock(f"{self.path}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise StoreError(f"{self.path}: another `grader run` is at work on this course; wait for it to end") from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def back_up(self) -> Path:
-        """Copy the database to `<name>.backup` with SQLite's own backup, in one piece."""
-        target = self.path.with_suffix(".backup")
+        target = backup_of(self.path)
         part = target.with_suffix(".part")
-        with self._translated():
-            part.touch(mode=0o600)
-            source, copy = sqlite3.connect(self.path), sqlite3.connect(part)
+        with database_faults(self.path):
+            part.unlink(missing_ok=True)
             try:
-                source.backup(copy)
+                part.touch(mode=0o600)
+                with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(part)) as copy:
+                    source.backup(copy)
+                if wrong := damage(part, immutable=True):
+                    raise damaged(self.path, wrong)
+                part.replace(target)
             finally:
-                copy.close()
-                source.close()
-            shutil.move(part, target)
+                part.unlink(missing_ok=True)  # half a copy would keep the room that the next run needs
         return target
 
     def add(self, result: SubmissionResult, artifacts: Mapping[str, Sequence[Artifact]], key: str) -> None:
@@ -151,28 +163,30 @@ class Store:
             body=result.model_dump_json(),
             artifacts=rows,
         )
-        self._append(row)
+        self._append(row.sealed())
 
     def add_fetch(self, fetch: Fetch) -> None:
         """Append an attempt to fetch a checkpoint; may be called by any thread."""
-        self._append(FetchRow(**fetch.model_dump()))
+        self._append(FetchRow(**fetch.model_dump()).sealed())
 
     def fetches(self, lab: str) -> list[Fetch]:
         """All attempts to fetch checkpoints of a lab, oldest first."""
         names = Fetch.model_fields
-        with self._translated(), Session(self._engine) as session:
+        with database_faults(self.path), Session(self._engine) as session:
             rows = session.scalars(select(FetchRow).where(FetchRow.lab == lab).order_by(FetchRow.id)).all()
             found = [{name: getattr(row, name) for name in names} for row in rows]
-        return [Fetch.model_validate({**row, "at": row["at"].replace(tzinfo=UTC)}) for row in found]  # SQLite keeps no time zone
+            return [
+                Fetch.model_validate({**row, "at": row["at"].replace(tzinfo=UTC)}) for row in found
+            ]  # SQLite keeps no time zone
 
     def _append(self, row: Base) -> None:
         """One transaction, one thread at a time."""
-        with self._writing, self._translated(), Session(self._engine) as session, session.begin():
+        with self._writing, database_faults(self.path), Session(self._engine) as session, session.begin():
             session.add(row)
 
     def settled_keys(self, lab: str, again: Container[str] = (Status.UNGRADED,)) -> set[str]:
         """Keys of the newest result of each student, but for those whose status is to be graded `again`."""
-        with self._translated(), Session(self._engine) as session:
+        with database_faults(self.path), Session(self._engine) as session:
             rows = session.execute(
                 select(ResultRow.student, ResultRow.key, ResultRow.status).where(ResultRow.lab == lab).order_by(ResultRow.id)
             )
@@ -181,7 +195,7 @@ class Store:
 
     def newest(self, lab: str) -> list[SubmissionResult]:
         """The result in force of each student, by student."""
-        with self._translated(), Session(self._engine) as session:
+        with database_faults(self.path), Session(self._engine) as session:
             rows = session.execute(select(ResultRow.student, ResultRow.body).where(ResultRow.lab == lab).order_by(ResultRow.id))
             newest = {student: body for student, body in rows}  # noqa: C416 - dict(rows) takes a Result for a mapping
         return [self._read(student, newest[student]) for student in sorted(newest)]
@@ -197,12 +211,10 @@ class Store:
 
     def artifacts(self, lab: str, student: str) -> dict[str, list[Artifact]]:
         """Pictures of a student's result in force, by task."""
-        with self._translated(), Session(self._engine) as session:
-            row = session.scalars(
-                select(ResultRow).where(ResultRow.lab == lab, ResultRow.student == student).order_by(ResultRow.id.desc()).limit(1)
-            ).first()
+        with database_faults(self.path), Session(self._engine) as session:
+            newest = select(func.max(ResultRow.id)).where(ResultRow.lab == lab, ResultRow.student == student).scalar_subquery()
             pictures: dict[str, list[Artifact]] = {}
-            for a in row.artifacts if row else ():
+            for a in session.scalars(select(ArtifactRow).where(ArtifactRow.result_id == newest).order_by(ArtifactRow.id)):
                 picture = Artifact(name=a.name, media_type=a.media_type, caption=a.caption, data=a.data)
                 pictures.setdefault(a.task, []).append(picture)
         return pictures

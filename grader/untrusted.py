@@ -163,7 +163,7 @@ class _Folder:
 
     def names(self) -> tuple[str, ...]:
         found: list[str] = []
-        for where, folders, files, _ in os.fwalk(".", dir_fd=self._root, follow_symlinks=False):
+        for where, folders, files, _ in os.fwalk(".", dir_fd=self._root, follow_symlinks=False, onerror=_raise_ours):
             inside = PurePosixPath(where)
             deep = len(inside.parts) >= MAX_DEPTH
             folders[:] = [] if deep else [name for name in folders if not is_clutter(name)]
@@ -175,7 +175,7 @@ class _Folder:
     def chunks(self, name: str, limit: int) -> Iterator[bytes]:
         with self.open(name) as descriptor:
             total = 0
-            while data := os.read(descriptor, CHUNK):
+            while data := _read(descriptor, name):
                 total += len(data)
                 if total > limit:
                     raise _too_large(name, limit)
@@ -247,12 +247,18 @@ class _Part:
 
 
 class _CappedReader(io.BufferedReader):
-    """Refuses to read more than `limit` bytes at once, which only a huge table of contents asks for."""
+    """Refuses to read more than `limit` bytes at once, which only a huge table of contents asks for.
+
+    A disk that fails is not the archive's fault, and gets past zipfile as an error of ours.
+    """
 
     limit = MAX_DIRECTORY
 
     def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(self.limit + 1 if size is None or size < 0 else min(size, self.limit + 1))
+        try:
+            data = super().read(self.limit + 1 if size is None or size < 0 else min(size, self.limit + 1))
+        except OSError as error:  # zipfile would take it for a bad archive
+            raise UngradedError(f"the archive cannot be read ({error.strerror}); check the disk that it lies on") from error
         if len(data) > self.limit:
             raise IntakeError(f"the archive has too many entries: {_SMALLER}")
         return data
@@ -341,6 +347,19 @@ def _refusal(error: OSError, name: str, parent: int | None, shown: str) -> Intak
     if error.errno in (errno.ENXIO, errno.ENAMETOOLONG, errno.ENODEV):
         return IntakeError(f"{shown!r} is not a plain file")
     return UngradedError(f"{shown!r} cannot be read ({error.strerror}); check its permissions")
+
+
+def _raise_ours(error: OSError) -> None:
+    """A folder that cannot be listed must not look like one that is empty."""
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        raise UngradedError(f"{error.filename!r} cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _read(descriptor: int, name: str) -> bytes:
+    try:
+        return os.read(descriptor, CHUNK)
+    except OSError as error:
+        raise UngradedError(f"{name!r} cannot be read ({error.strerror}); check the disk that it lies on") from error
 
 
 def _too_large(name: str, limit: int) -> IntakeError:

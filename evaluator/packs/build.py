@@ -26,7 +26,7 @@ from evaluator.histogram import class_kl
 from evaluator.images import checked
 from evaluator.memorisation import HOLD_OUT_QUANTILE, memorised
 from evaluator.neighbours import Codes, Projection, fit, nearest
-from evaluator.pack import CARD, WEIGHTS, Card, Level, Pack, Tensors, Thresholds, tensors_of_moments
+from evaluator.pack import CARD, WEIGHTS, Card, Level, Pack, Tensors, Thresholds, sealed, tensors_of_moments
 from evaluator.packs.recipes import Recipe, recipe_of
 from evaluator.packs.train import Progress, train
 
@@ -262,7 +262,7 @@ def card_text(card: Card) -> str:
         f"{name} = {{ value = {level.value:.6g}, low = {level.low:.6g}, high = {level.high:.6g} }}"
         for name, level in card.floor.items()
     )
-    return f"""\
+    return sealed(f"""\
 format = {card.format}
 name = "{card.name}"
 dataset = "{card.dataset}"
@@ -286,4 +286,4 @@ memorised = {card.thresholds.memorised!r}
 # what random subsets of real images score: the mean, and where 95 % of the subsets lie
 [floor]
 {floor}
-"""
+""")

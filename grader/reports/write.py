@@ -1,8 +1,6 @@
 """Reports on disk: each file is replaced in one piece, so that a reader never sees half of one."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,18 +31,24 @@ def write_submission(result: SubmissionResult, artifacts: Mapping[str, Sequence[
             (folder / "results.json").unlink(missing_ok=True)
         else:
             _replace(folder / "results.json", json.dumps(gradescope_results, indent=1, allow_nan=False) + "\n")
-        _replace(folder / "report.json", for_student(result).model_dump_json(indent=1) + "\n")  # last, see `is_written`
+        _replace(folder / "report.json", _report_json(result))  # last, see `is_written`
     except OSError as error:
         raise _cannot_write(folder, error) from error
 
 
 def is_written(result: SubmissionResult, folder: Path) -> bool:
-    """Whether `folder` holds all reports of just this result: report.json is written last and says when it was graded."""
+    """Whether `folder` holds all reports of just this result: report.json is written last, and compared whole.
+
+    Not by its time alone: a clock that was set back can give two results the same.
+    """
     try:
-        table = json.loads((folder / "report.json").read_bytes())
+        return (folder / "report.json").read_text(encoding="utf-8") == _report_json(result)
     except (OSError, ValueError):
         return False
-    return isinstance(table, dict) and table.get("graded_at") == result.model_dump(mode="json")["graded_at"]
+
+
+def _report_json(result: SubmissionResult) -> str:
+    return for_student(result).model_dump_json(indent=1) + "\n"
 
 
 def write_class(
@@ -67,11 +71,14 @@ def write_class(
 
 
 def _replace(path: Path, content: str | bytes) -> None:
-    """Write to a temporary file beside `path`, then rename it: the old file stays whole until the new one is."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    part = Path(name)
+    """Write to a file beside `path`, then rename it: the old file stays whole until the new one is.
+
+    Its name is always the same, so that what a killed run leaves of it is overwritten; whoever writes reports holds the course's lock.
+    """
+    part = path.with_name(f".{path.name}.part")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:  # never through a link
             file.write(content if isinstance(content, bytes) else content.encode())
         part.chmod(0o644)
         part.replace(path)
@@ -82,6 +89,6 @@ def _replace(path: Path, content: str | bytes) -> None:
 
 def _cannot_write(folder: Path, error: OSError) -> StoreError:
     return StoreError(
-        f"{folder}: reports cannot be written ({error.strerror}); check that the disk is neither full nor read-only "
-        "and that the folder is yours, then run `grader report` again: grades are safe in the database"
+        f"{error.filename or folder}: reports cannot be written ({error.strerror}); check that the disk is neither full nor read-only "
+        "and that the folder is yours, then run `grader run` again: what was graded is safe in the database and is not repeated"
     )

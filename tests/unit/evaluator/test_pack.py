@@ -9,7 +9,7 @@ from evaluator.errors import PackError
 from evaluator.evaluate import evaluate
 from evaluator.frechet import moments
 from evaluator.memorisation import flagged
-from evaluator.pack import CARD, PUBLIC, WEIGHTS, Pack, public_pack
+from evaluator.pack import CARD, PUBLIC, WEIGHTS, Pack, public_pack, sealed
 from evaluator.packs.build import build, build_around, card_text
 from evaluator.packs.recipes import RECIPES, mirrored, wobbled
 from evaluator.packs.train import train
@@ -122,6 +122,39 @@ def test_unreadable_card_is_refused(pack_folder, tmp_path, old, new, message):
     (folder / CARD).write_text(text.replace(old, new))
     with pytest.raises(PackError, match=message):
         Pack.load(folder)
+
+
+def test_a_card_with_another_digit_is_damaged(pack_folder, tmp_path):
+    folder = copy(pack_folder, tmp_path)
+    text = (folder / CARD).read_text()
+    changed = text.replace("seed = 1\n", "seed = 3\n")
+    assert changed != text
+    (folder / CARD).write_text(changed)
+    with pytest.raises(PackError, match=r"pack\.toml: not what was written .*damaged; build or copy it again"):
+        Pack.load(folder)
+    (folder / CARD).write_text(sealed(changed.partition("\n")[2]))
+    assert Pack.load(folder).card.seed == 3
+
+
+def test_a_card_of_before_has_no_hash_of_its_own(pack, pack_folder, tmp_path):
+    folder = copy(pack_folder, tmp_path)
+    (folder / CARD).write_text((folder / CARD).read_text().partition("\n")[2])
+    assert Pack.load(folder).card == pack.card
+
+
+def test_no_single_bit_of_a_card_can_flip_unnoticed(pack, pack_folder, tmp_path):
+    folder = copy(pack_folder, tmp_path)
+    whole = (folder / CARD).read_bytes()
+    noticed = 0
+    for at in range(0, 8 * len(whole), 7):
+        text = bytearray(whole)
+        text[at // 8] ^= 1 << at % 8
+        (folder / CARD).write_bytes(text)
+        try:
+            assert Pack.load(folder).card == pack.card  # a flip in the hash's own line changes nothing of the pack
+        except PackError:
+            noticed += 1
+    assert noticed > len(whole)
 
 
 @pytest.mark.parametrize("content", [b"not safetensors", None])

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import shutil
@@ -17,8 +18,9 @@ from grader import classrun
 from grader.classrun import Selection, Summary, grade_class, write_reports
 from grader.course import init, load_course
 from grader.display import Display
-from grader.errors import BusyError, StoreError, UsageError
+from grader.errors import BusyError, CourseError, StoreError, UsageError
 from grader.intake import Handin
+from grader.lock import exclusive
 from grader.models import Status, SubmissionResult
 from grader.pipeline import Graded, Grader
 from grader.sandbox import Choice
@@ -247,7 +249,7 @@ def test_a_sandbox_that_is_not_strong_says_what_it_does_not_hold(folder: Path, m
 
 
 def test_a_second_run_at_the_same_time_is_refused(folder: Path) -> None:
-    with Store(load_course(folder).database).exclusive(), pytest.raises(StoreError, match="another `grader run`"):
+    with exclusive(load_course(folder).database), pytest.raises(StoreError, match="another `grader run`"):
         grade(folder)
 
 
@@ -293,4 +295,35 @@ def test_says_what_a_class_lacks(folder: Path, tmp_path: Path) -> None:
     packs_folder = folder / "packs" / "mnist"
     packs_folder.mkdir(parents=True)
     with pytest.raises(UsageError, match="no pack for mnist"):
+        grade(folder)
+
+
+def test_a_damaged_template_is_named_and_nobodys_failure(folder: Path) -> None:
+    template = folder / "templates" / "lab8_vanilla.ipynb"
+    template.write_bytes(template.read_bytes()[:500])
+    with pytest.raises(
+        CourseError, match=r"lab8_vanilla\.ipynb is damaged \(.*remove it, and `grader init .*lab8` copies it again"
+    ):
+        grade(folder)
+    assert not (folder / "grades.db").exists()
+
+
+def test_a_damaged_database_is_restored_in_the_run_that_finds_it(folder: Path) -> None:
+    before, _ = grade(folder)
+    (folder / "grades.db").write_bytes(b"no database " * 1000)
+    summary, log = grade(folder)
+    assert (
+        "grades.db: the database is damaged (file is not a database); the damaged file is kept as grades.damaged-1.db" in log.text
+    )
+    assert (log.shown, summary.results) == ([], before.results)
+
+
+def test_what_the_system_refuses_ends_the_run_in_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/var/somewhere")
+
+    monkeypatch.setattr(classrun, "chosen", refusing)
+    with pytest.raises(
+        StoreError, match=r"^/var/somewhere: Permission denied; check that the disk is neither full nor read-only"
+    ):
         grade(folder)

@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 import pickle
 from pathlib import Path
 
@@ -199,3 +201,21 @@ def test_both_formats_of_torch_are_checkpoints(folder: Path, zip_format: bool) -
 def test_a_file_that_torch_wrote_to_disk_is_one(folder: Path) -> None:
     torch.save(torch.nn.Linear(2, 2).state_dict(), folder / "handin.pt")
     assert found(folder) == "handin.pt"
+
+
+def test_a_fetched_file_that_is_gone_is_not_the_students_fault(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UngradedError, match="gone since the run began; it is fetched again by the next run"):
+        found(link(folder, WEB), fetched=tmp_path / "gone")
+
+
+def test_a_copy_that_the_system_fails_to_read_is_not_the_students_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(folder, handin_DOT_pt=GOOD)
+    spec = LabSpec(lab=Lab(id="lab8", title="Lab", files=()), task=(VANILLA,))
+    submission = take(Handin("s", "s", "1", folder, ("1",)), folder.parent / "copy", spec)
+
+    def failing(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(UngradedError, match=r"handin\.pt cannot be read \(Too many open files\)"):
+        checkpoint(submission, VANILLA)

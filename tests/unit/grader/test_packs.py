@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.pack import PUBLIC, Pack
+from evaluator.pack import PUBLIC, Pack, sealed
 from grader import packs
 from grader.course import Course, CourseSettings
 from grader.errors import CourseError, UsageError
@@ -81,7 +81,7 @@ def test_the_private_pack_comes_before_the_public_one(course: Course, pack: Pack
     target = course.packs / "mnist"
     shutil.copytree(PUBLIC / "mnist", target)
     card = target / "pack.toml"
-    card.write_text(card.read_text().replace("public = true", "public = false"))
+    card.write_text(sealed(card.read_text().partition("\n")[2].replace("public = true", "public = false")))
     found = packs.find(course, "mnist")
     assert not found.card.public
     assert found.sha256 != pack.sha256
@@ -92,7 +92,19 @@ def test_a_damaged_private_pack_is_not_replaced_in_silence(course: Course) -> No
     shutil.copytree(PUBLIC / "mnist", target)
     weights = target / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(CourseError, match=r"no pack for mnist: .*the pack is damaged"):
+    with pytest.raises(
+        CourseError, match=r"no pack for mnist: .*the pack is damaged.*Put a copy of .*packs/mnist back; or remove it"
+    ):
+        packs.find(course, "mnist")
+
+
+def test_a_damaged_public_pack_came_with_the_grader(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PUBLIC / "mnist", tmp_path / "public" / "mnist")
+    with (tmp_path / "public" / "mnist" / "weights.safetensors").open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"\xff\x00")
+    monkeypatch.setattr("evaluator.pack.PUBLIC", tmp_path / "public")
+    with pytest.raises(CourseError, match=r"no pack for mnist: .*damaged.*It came with the grader: install that again"):
         packs.find(course, "mnist")
 
 

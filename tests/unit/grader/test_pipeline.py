@@ -1,5 +1,6 @@
 """One hand-in through all stages, as far as it goes without a sandbox: what runs is left to the end-to-end tests."""
 
+import errno
 import json
 import shutil
 import zipfile
@@ -10,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from evaluator.pack import Pack
+from grader import pipeline
 from grader.course import LabFolder, open_lab
 from grader.discovery import discover
-from grader.errors import SandboxError
+from grader.errors import NotebookError, SandboxError
 from grader.intake import Handin
-from grader.models import Level, Status
+from grader.models import Level, Problem, Status
 from grader.notebook import parse
 from grader.pipeline import Graded, Grader
 from grader.sandbox import Launch, Running
 from grader.spec import Limits
+from grader.task import TaskGrading, rejected
 
 
 class BrokenSandbox:
@@ -164,3 +167,39 @@ def test_a_zip_is_graded_as_its_folder(lab: LabFolder, grader: Grader) -> None:
     graded = grader.grade(zipped, slot=0)
     assert graded.result.student == "bob"
     assert message(graded) == "no user namespaces here"
+
+
+@pytest.mark.parametrize("stage", ["scratch", "take", "collect", "pictures"])
+def test_a_disk_that_fails_between_the_tasks_costs_no_points(
+    lab: LabFolder, grader: Grader, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    once = [OSError(errno.EIO, "Input/output error", "/tmp/x")]
+    real = getattr(pipeline, stage)
+    monkeypatch.setattr(pipeline, stage, lambda *args: (_ for _ in ()).throw(once.pop()) if once else real(*args))
+    graded = grader.grade(hand_in(lab), slot=0)
+    assert (graded.result.status, graded.result.score) == (Status.UNGRADED, None)
+    assert message(graded).startswith("the grader's machine failed on this hand-in (/tmp/x: Input/output error)")
+
+
+def test_a_hand_in_that_the_disk_does_not_give_back_has_a_key_all_the_same(
+    lab: LabFolder, grader: Grader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handin = hand_in(lab)
+    whole = grader.key(handin)
+    monkeypatch.setattr(Handin, "sha256", lambda self: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+    assert grader.key(handin) != whole
+
+
+@pytest.mark.parametrize(("deaths", "status"), [(1, Status.UNGRADED), (2, Status.FAILED)])
+def test_a_notebook_whose_process_died_is_run_once_more(
+    lab: LabFolder, grader: Grader, monkeypatch: pytest.MonkeyPatch, deaths: int, status: Status
+) -> None:
+    """What comes from outside does not come twice; what the student wrote does."""
+    task = lab.spec.task[0]
+    dead = rejected(task, NotebookError("x")).model_copy(update={"problems": (Problem(code="kernel-died", message="died"),)})
+    runs = [TaskGrading(dead)] * deaths
+    other = TaskGrading(rejected(task, SandboxError("another outcome")))
+    monkeypatch.setattr(pipeline, "grade_task", lambda *_: runs.pop() if runs else other)
+    graded = grader.grade(hand_in(lab, fill=True), slot=0)
+    assert graded.result.status == status
+    assert runs == []

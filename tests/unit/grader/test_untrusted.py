@@ -1,12 +1,16 @@
+import errno
 import io
 import os
+import shutil
 import socket
 import stat
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -260,3 +264,54 @@ def test_damage_never_leads_to_anything_but_an_intake_error(
                 assert sum(map(len, files.chunks(name, 1000))) <= 1000
     except IntakeError:
         pass
+
+
+class FailingDisk(io.FileIO):
+    """Gives back so many pieces and no more."""
+
+    pieces = 0
+
+    def readinto(self, buffer: Any) -> int | None:
+        if not FailingDisk.pieces:
+            raise OSError(errno.EIO, "Input/output error")
+        FailingDisk.pieces -= 1
+        return super().readinto(buffer)
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 2, 4])
+def test_a_disk_that_fails_does_not_make_an_archive_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: int) -> None:
+    """At its end, where the table of contents is, and in the middle of a file."""
+    path = archive(tmp_path / "x.zip", ("a.txt", os.urandom(100_000)), method=zipfile.ZIP_STORED)
+    monkeypatch.setattr(untrusted.io, "FileIO", FailingDisk)
+    monkeypatch.setattr(FailingDisk, "pieces", pieces)
+    with pytest.raises(UngradedError, match=r"the archive cannot be read \(Input/output error\); check the disk"):
+        read(path, "a.txt", 200_000)
+
+
+def test_a_disk_that_fails_does_not_make_a_file_bad(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "read", failing)
+    with pytest.raises(UngradedError, match=r"'a.txt' cannot be read \(Input/output error\); check the disk"):
+        read(folder, "a.txt")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an ordinary user: root lists everything."""
+    hand_in = Path(tempfile.mkdtemp())
+    try:
+        (hand_in / "work").mkdir(mode=0o700)
+        (hand_in / "work" / "lab8.ipynb").write_text("{}")
+        hand_in.chmod(0o755)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        else:
+            (hand_in / "work").chmod(0)
+        with pytest.raises(UngradedError, match=r"'work' cannot be read \(Permission denied\); check its permissions"):
+            names(hand_in)
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+        (hand_in / "work").chmod(0o700)
+        shutil.rmtree(hand_in)

@@ -6,7 +6,7 @@ import pytest
 from grader.errors import StoreError
 from grader.models import Artifact, SubmissionResult
 from grader.reports.redact import for_student
-from grader.reports.write import write_class, write_submission
+from grader.reports.write import is_written, write_class, write_submission
 
 from .examples import graded, held, ungraded
 
@@ -74,7 +74,32 @@ def test_a_link_in_the_way_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "alice").write_text("a file")
-    with pytest.raises(StoreError, match=r"alice: reports cannot be written .*grader report"):
+    with pytest.raises(StoreError, match=r"alice: reports cannot be written .*grader run"):
         write_submission(graded(), {}, tmp_path / "alice")
     with pytest.raises(StoreError, match="reports cannot be written"):
         write_class([], {}, "Lab", tmp_path / "alice")
+
+
+def test_a_report_is_written_when_it_says_all_that_the_result_does(tmp_path: Path) -> None:
+    """Two results can have the same time where a clock was set back between them."""
+    assert not is_written(graded(), tmp_path)
+    write_submission(graded(), {}, tmp_path)
+    assert is_written(graded(), tmp_path)
+    assert not is_written(graded().model_copy(update={"score": 1.0}), tmp_path)
+    report = tmp_path / "report.json"
+    report.write_bytes(report.read_bytes()[:-3])
+    assert not is_written(graded(), tmp_path)
+    report.write_bytes(b"\xff\xfe")
+    assert not is_written(graded(), tmp_path)
+
+
+def test_what_a_killed_run_left_half_written_is_overwritten(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("keep")
+    folder = tmp_path / "alice"
+    folder.mkdir()
+    (folder / ".report.html.part").write_text("half")
+    (folder / ".report.json.part").symlink_to(victim)
+    write_submission(graded(), {}, folder)
+    assert names(folder) == {"report.html", "report.json", "results.json"}
+    assert victim.read_text() == "keep"
