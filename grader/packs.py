@@ -111,7 +111,9 @@ def build_private(course: Course, dataset: str, data: Path | None) -> str:
             f"{dataset}: graded with the public pack, since the raw data for a private one are not here ({error}). "
             f"`grader data get {dataset}`, then `grader init` again, builds a private pack that students cannot tune against."
         )
-    return build(dataset, target, data, seed=None, public=False)
+    said = build(dataset, target, data, seed=None, public=False)
+    course.packs.chmod(0o700)  # where nothing but permissions keeps student code from files
+    return said
 
 
 def find(course: Course, dataset: str) -> Pack:

@@ -76,6 +76,13 @@ def test_a_private_pack_that_is_there_is_kept(course: Course, tmp_path: Path) ->
     assert {file.name: file.read_bytes() for file in target.iterdir()} == before
 
 
+def test_a_new_private_pack_is_for_its_owner_alone(course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs, "_load", lambda *_: None)
+    monkeypatch.setattr(packs, "build", lambda dataset, target, *_, **__: target.mkdir(parents=True) or "built")
+    assert packs.build_private(course, "mnist", tmp_path) == "built"
+    assert course.packs.stat().st_mode & 0o777 == 0o700
+
+
 def test_the_private_pack_comes_before_the_public_one(course: Course, pack: Pack) -> None:
     assert packs.find(course, "mnist").sha256 == pack.sha256
     target = course.packs / "mnist"
