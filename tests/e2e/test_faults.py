@@ -28,7 +28,7 @@ from grader.soundness import damage
 
 pytestmark = pytest.mark.slow
 
-KILLS_OF_RUNS, KILLS_OF_SHORT_RUNS, KILLS_OF_SANDBOXES, KILLS_OF_WRITERS = 12, 12, 6, 20
+KILLS_OF_RUNS, KILLS_OF_SHORT_RUNS, KILLS_OF_SANDBOXES, KILLS_OF_WRITERS = 8, 16, 6, 20
 """50 in all."""
 SOME = ("ada", "bob", "dan", "eve")
 """Two of them run in the sandbox."""

@@ -1,6 +1,7 @@
 """Damage to a database: found wherever it matters, and never seen where there is none."""
 
 import random
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -95,6 +96,16 @@ def test_a_row_that_is_not_what_was_stored_is_found(database: Path, statement: s
     """SQLite finds nothing wrong with any of these."""
     change(database, statement)
     assert found in str(damage(database))
+
+
+def test_a_value_that_differs_in_the_row_or_in_the_index_is_found(database: Path) -> None:
+    """With a damaged index, the row is what was stored, and still is not found by its value."""
+    whole = database.read_bytes()
+    places = [match.start() for match in re.finditer(b"k13", whole)]
+    assert len(places) == 2
+    for at in places:
+        database.write_bytes(whole[:at] + b"k93" + whole[at + 3 :])
+        assert damage(database) is not None
 
 
 def test_results_of_older_graders_have_no_seal(database: Path) -> None:
