@@ -192,6 +192,6 @@ def main() -> None:
     except UngradedError as error:
         err.print(f"error: {error}")
         sys.exit(EXIT_UNGRADED)
-    except GraderError as error:
+    except (GraderError, OSError) as error:  # the latter from what has no words of its own for a full disk
         err.print(f"error: {error}")
         sys.exit(EXIT_UNGRADED)

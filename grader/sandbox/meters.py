@@ -5,8 +5,9 @@ and are waited for by nobody, and memory of files in tmpfs; it is what an ordina
 """
 
 import contextlib
-import itertools
+import functools
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from grader.errors import SandboxError
 _CGROUPS = Path("/sys/fs/cgroup")
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _NEAR = 0.9
-_counter = itertools.count()
+_PREFIX = "gan-grader-"
 
 
 class Meter(Protocol):
@@ -62,11 +63,22 @@ class Meter(Protocol):
 
 def open_meter(memory_mb: int, processes: int) -> Meter:
     """The best meter that this machine allows, with its limits set."""
-    name = f"gan-grader-{os.getpid()}-{next(_counter)}"
+    _remove_forsaken()
+    name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     for make in (CgroupV2, CgroupV1):
         with contextlib.suppress(OSError):
             return make(name, memory_mb, processes)
     return ProcessWalk()
+
+
+@functools.cache
+def _remove_forsaken() -> None:
+    """Remove the cgroups of graders that were killed, once a process; those that still hold somebody stay."""
+    for folder in _CGROUPS.glob(f"**/{_PREFIX}*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 class CgroupV2:

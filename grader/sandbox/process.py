@@ -1,12 +1,10 @@
 """One started execution: its channel, its limits, and its certain end.
 
-Whatever the backend, one process ends with all others: the first one of a pid namespace, or the supervisor of launcher.py.
+Whatever the backend, launcher.py supervises it: it ends everything when it is told to, and exits when nothing is left.
 """
 
 import contextlib
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
@@ -80,7 +78,6 @@ class Process:
         self._meter = meter
         self._limits = limits
         self._disk = disk
-        self._leader: int | None = None
         self._started = time.monotonic()
         self._excluded = 0.0
         self._next_check = 0.0
@@ -93,13 +90,6 @@ class Process:
     @property
     def channel(self) -> socket.socket:
         return self._channel
-
-    def lead_by(self, pid: int) -> None:
-        """With the death of this process the kernel kills all others: it is the first one of their pid namespace.
-
-        Without it, the started process is a supervisor, which does the same when it is told to end.
-        """
-        self._leader = os.pidfd_open(pid)
 
     def cpu_s(self) -> float:
         return self._meter.cpu_s()
@@ -140,10 +130,8 @@ class Process:
         self._meter.close()
         self._channel.close()
         self._stderr.close()
-        if self._leader is not None:
-            os.close(self._leader)
         status = self._process.returncode
-        if status > 128:  # bwrap and our supervisor report a signal the way a shell does
+        if status > 128:  # bwrap and our launcher report a signal the way a shell does
             status = 128 - status
         verdict: Verdict = self._verdict or ("killed" if status < 0 else "exited")
         return Outcome(
@@ -186,13 +174,7 @@ class Process:
 
     def _kill(self) -> None:
         """Kill every process and wait until the last one is dead."""
-        if self._leader is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._leader, signal.SIGKILL)
-            if not readable(self._leader, _DEATH_PATIENCE_S):
-                raise SandboxError(_ALIVE)
-        else:
-            self._process.terminate()
+        self._process.terminate()
         try:
             self._process.wait(_DEATH_PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -239,7 +221,7 @@ def start_process(
     our_stderr, their_stderr = socket.socketpair()
     base_python = getattr(sys, "_base_executable", sys.executable)
     joins = [part for file in meter.join_files() for part in ("--cgroup", file)]
-    command = [base_python, "-I", "-S", str(_LAUNCHER), *joins, *launcher_options, "--", *argv]
+    command = [base_python, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *joins, *launcher_options, "--", *argv]
     try:
         process = subprocess.Popen(
             command,
@@ -269,13 +251,6 @@ def in_memory(content: bytes) -> int:
         stream.write(content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-def readable(descriptor: int, patience_s: float) -> bool:
-    """Whether there is something to read within that time."""
-    poll = select.poll()  # unlike select(), fit for descriptors above 1023
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(patience_s * 1000))
 
 
 def reveal_options(folders: Sequence[Path]) -> list[str]:

@@ -61,8 +61,12 @@ def self_test(sandbox: Sandbox, private: tuple[Path, ...] = (), *, alone: bool =
     Raises:
         SandboxError: something worked that the sandbox's level does not tolerate, or it does not start.
     """
-    with _bait(private) as task:
-        findings = _findings(sandbox, task)
+    try:
+        with _bait(private) as task:
+            findings = _findings(sandbox, task)
+    except OSError as error:
+        reason = f"{error.filename or _place()}: {error.strerror}"
+        raise SandboxError(f"found that the self-test cannot be made ({reason}); free some space, or check the disk") from error
     found = [hole for hole in HOLES if findings[hole.name]]
     fatal = [hole for hole in found if not _tolerated(hole, sandbox.level, alone)]
     if fatal:

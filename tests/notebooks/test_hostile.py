@@ -358,7 +358,18 @@ def test_the_sandboxes_of_an_ordinary_user_hold(tmp_path: Path, record_rows: Cal
             path.chmod(0o755)
     places = [part for place in (sys.base_prefix, sys.prefix, REPOSITORY, home) for part in ("--reveal", str(place))]
     pytest_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "slow or not slow", "-o", "junit_family=xunit1"]
-    command = [sys.executable, "-I", "-S", launcher.__file__, *places, "--uid", str(ORDINARY_USER), "--", *pytest_]
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        launcher.__file__,
+        str(os.getpid()),
+        *places,
+        "--uid",
+        str(ORDINARY_USER),
+        "--",
+        *pytest_,
+    ]
     done = subprocess.run(
         [
             *command,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.sandbox import meters
 from grader.sandbox.meters import CgroupV1, CgroupV2, Meter, ProcessWalk, longest_wait_s, open_meter
 
 MEMORY_MB = 120
@@ -113,3 +114,19 @@ def test_a_sleeping_process_waits_for_no_cpu() -> None:
     process.wait()
     assert waited is None or waited < 5
     assert longest_wait_s((process.pid,)) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user may have no cgroup")
+def test_cgroups_of_killed_graders_are_removed() -> None:
+    try:
+        living, forsaken = (
+            CgroupV1(f"gan-grader-{pid}-test", MEMORY_MB, 30) for pid in (os.getpid(), 4_194_304)
+        )  # no pid is so high
+    except OSError as error:
+        pytest.skip(f"this machine lets us make no cgroup of version 1: {error}")
+    folders = [[Path(file).parent for file in meter.join_files()] for meter in (living, forsaken)]
+    meters._remove_forsaken.cache_clear()
+    meters._remove_forsaken()
+    assert all(folder.exists() for folder in folders[0])
+    assert not any(folder.exists() for folder in folders[1])
+    living.close()
