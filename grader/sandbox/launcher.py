@@ -65,6 +65,9 @@ def _become(argv: list[str], options: dict[str, list[str]]) -> None:
     _write("/proc/self/oom_score_adj", _OOM_SCORE)
     for uid in options.get("--uid", ()):
         _drop_to(int(uid))
+    _must(
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "parent's death"
+    )  # whoever kills the launcher ends the program
     if options.keys() & {"--landlock", "--seccomp"}:
         _must(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     for descriptor in options.get("--landlock", ()):

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from grader.errors import SandboxError
+from grader.sandbox.meters import tasks_of_user
 
 _FIRST_UID = 60_800
 """systemd's table of user ids has nobody from here to 61,183, and containers with 65,536 ids have these."""
 _SLOTS = 380
+_DEATH_PATIENCE_S = 10.0
+_PLAIN = {"PATH": os.defpath, "LC_ALL": "C"}
 _SHARED = tuple(map(Path, ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/dev/mqueue")))
 """Where everybody may write on a usual system."""
 
@@ -37,17 +41,30 @@ class Lease:
     lock: FileLock
 
     def empty(self) -> None:
-        """Remove what is in the folder, however deep.
+        """End what still runs as the slot's user, whose launcher was killed, and remove what is in the folder, however deep.
 
         Raises:
             SandboxError: something stays.
         """
+        self._end_strays()
         for path in (*self.folder.iterdir(), *self._strays()):
             if self.uid is None:  # what is ours, but was closed to us
                 _run("chmod", "-R", "u+rwX", "--", str(path))
             # Not shutil.rmtree: student code can nest folders deeper than it recurses.
             if complaint := _run("rm", "-rf", "--one-file-system", "--", str(path)):
                 raise SandboxError(f"found that {path} cannot be removed ({complaint[-200:]}), expected it to; remove it by hand")
+
+    def _end_strays(self) -> None:
+        if self.uid is None:
+            return
+        end = time.monotonic() + _DEATH_PATIENCE_S
+        while tasks_of_user(self.uid):
+            if time.monotonic() > end:
+                raise SandboxError(
+                    f"found processes of user {self.uid} alive after they were killed; restart the machine if they stay"
+                )
+            command = ["kill", "-KILL", "--", "-1"]
+            subprocess.run(command, user=self.uid, group=self.uid, extra_groups=[], env=_PLAIN, capture_output=True)
 
     def _strays(self) -> Iterator[Path]:
         """What the slot's user left where everybody may write; without Landlock it could."""
@@ -63,7 +80,7 @@ class Lease:
 
 def _run(*command: str) -> str:
     """Run a system command; what it complains of, empty where it succeeded."""
-    done = subprocess.run(command, env={"PATH": os.defpath, "LC_ALL": "C"}, capture_output=True, text=True, errors="replace")
+    done = subprocess.run(command, env=_PLAIN, capture_output=True, text=True, errors="replace")
     return done.stderr.strip() or f"exit status {done.returncode}" if done.returncode else ""
 
 

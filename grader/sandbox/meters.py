@@ -281,12 +281,12 @@ def _look(pid: int) -> _Found | None:
 
 
 def tasks_of_user(uid: int) -> int:
-    """Processes and threads that the user has on this machine."""
+    """Processes and threads that the user has on this machine; zombies do not count, since only their parents can end them."""
     count = 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                count += len(list((entry / "task").iterdir())) if entry.stat().st_uid == uid else 0
+    for entry in os.listdir("/proc"):  # noqa: PTH208 (twice an execution: the plain call is much cheaper)
+        with contextlib.suppress(OSError):
+            if entry.isdigit() and os.stat(f"/proc/{entry}").st_uid == uid and _stat_fields(int(entry))[:1] != ["Z"]:  # noqa: PTH116
+                count += len(os.listdir(f"/proc/{entry}/task"))  # noqa: PTH208
     return count
 
 

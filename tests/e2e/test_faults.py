@@ -28,7 +28,7 @@ from grader.soundness import damage
 
 pytestmark = pytest.mark.slow
 
-KILLS_OF_RUNS, KILLS_OF_SHORT_RUNS, KILLS_OF_SANDBOXES, KILLS_OF_WRITERS = 8, 16, 6, 20
+KILLS_OF_RUNS, KILLS_OF_SHORT_RUNS, KILLS_OF_SANDBOXES, KILLS_OF_WRITERS = 8, 16, 8, 18
 """50 in all."""
 SOME = ("ada", "bob", "dan", "eve")
 """Two of them run in the sandbox."""
@@ -145,8 +145,8 @@ def test_runs_that_are_killed_among_their_writes_end_in_the_same_gradebook(
     print(interrupted(commands, undisturbed(UNTOUCHED), tmp_path, random.Random(2), KILLS_OF_SHORT_RUNS))
 
 
-PROCESSES = (b"/in/driver.py", b"/in/driver.py", b"/in/kernel.py")
-"""Of an execution: bubblewrap, the first process inside, by whose death all others die, and the notebook's."""
+PROCESSES = (b"/launcher.py", b"/in/driver.py", b"/in/driver.py", b"/in/kernel.py")
+"""Of an execution: the launcher, bubblewrap, the first process inside, by whose death all others inside die, and the notebook's."""
 
 
 def sandbox_of(process: BaseProcess) -> list[int]:
@@ -190,7 +190,7 @@ def test_a_sandbox_that_is_killed_costs_nobody_points(commands: Commands, undist
             killed[which] += 1
         process.join(60)
         assert process.exitcode in (0, 1)
-    print(f"kills of bubblewrap, of the first process inside, and of the notebook's: {dict(killed)}")
+    print(f"kills of the launcher, of bubblewrap, of the first process inside, and of the notebook's: {dict(killed)}")
     assert "failed" not in statuses(lab)
     assert commands.run("run", lab, log=lab / "log")[0] == 0
     assert (gradebook(lab), results(lab)) == (whole.gradebook, whole.results)

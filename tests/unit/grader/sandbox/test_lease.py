@@ -73,6 +73,17 @@ def test_what_the_user_left_elsewhere_is_removed(tmp_path: Path, monkeypatch: py
     assert [path.name for path in shared.iterdir()] == ["other"]
 
 
+@pytest.mark.skipif(not ROOT, reason="only root starts processes of others")
+def test_processes_whose_launcher_was_killed_are_ended() -> None:
+    held = take()
+    stray = subprocess.Popen(["/bin/sleep", "1000"], user=held.uid)
+    other = subprocess.Popen(["/bin/sleep", "1000"], user=12345)
+    held.empty()
+    assert (stray.wait(5), other.poll()) == (-9, None)
+    other.kill()
+    other.wait()
+
+
 @pytest.mark.skipif(not ROOT, reason="only root gives slots a user")
 def test_the_id_of_somebody_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "_is_somebody", lambda uid: uid < lease._FIRST_UID + 3)
