@@ -69,6 +69,10 @@ def choose(trust: bool = False, *, allow_reduced: bool = False, private: tuple[P
                 "or grade with --allow-reduced if you accept that"
             )
         return Choice(sandbox, holes, tuple(passed_over))
+    if os.geteuid() and landlock.abi() < landlock.SCOPE_ABI:
+        passed_over.append(
+            f"reduced: found Landlock version {landlock.abi()}, expected {landlock.SCOPE_ABI} (Linux 6.12) or newer"
+        )
     raise SandboxError(f"found no way to confine student code ({'; '.join(passed_over)}): {HELP}; do not grade here")
 
 

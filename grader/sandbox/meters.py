@@ -53,6 +53,9 @@ class Meter(Protocol):
     def out_of_memory(self) -> bool:
         """Whether the kernel killed one of its processes for exceeding the memory limit."""
 
+    def kill(self) -> None:
+        """Kill all its processes, as well as can be."""
+
     def close(self) -> None:
         """Kill what is left and remove the cgroup.
 
@@ -131,9 +134,12 @@ class CgroupV2:
     def out_of_memory(self) -> bool:
         return _keyed(self._folder / "memory.events", "oom_kill") > 0
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):  # before Linux 5.14
             (self._folder / "cgroup.kill").write_text("1")
+
+    def close(self) -> None:
+        self.kill()
         _remove(self._folder, self.pids)
 
 
@@ -192,6 +198,9 @@ class CgroupV1:
     def out_of_memory(self) -> bool:
         return _keyed(self._memory / "memory.oom_control", "oom_kill") > 0
 
+    def kill(self) -> None:
+        _kill_all(self.pids())
+
     def close(self) -> None:
         for folder in self._folders:
             _remove(folder, self.pids)
@@ -238,6 +247,11 @@ class ProcessWalk:
 
     def out_of_memory(self) -> bool:
         return False
+
+    def kill(self) -> None:
+        _kill_all(
+            tuple(pid for pid in self.pids() if pid != self._root)
+        )  # the root is the launcher, which tells when all are dead
 
     def close(self) -> None:
         pass
@@ -366,13 +380,17 @@ def _keyed(file: Path, key: str) -> int:
     return 0
 
 
+def _kill_all(pids: tuple[int, ...]) -> None:
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _remove(folder: Path, pids: Callable[[], tuple[int, ...]], patience_s: float = 5.0) -> None:
     """Kill all members until the cgroup can be removed."""
     end = time.monotonic() + patience_s
     while True:
-        for pid in pids():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        _kill_all(pids())
         try:
             folder.rmdir()
         except FileNotFoundError:

