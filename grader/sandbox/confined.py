@@ -137,8 +137,9 @@ class _Emptied:
 def _lay_out(lease: Lease, launch: Launch, *, own_user: bool) -> int:
     """Write the files of a launch, and make the home; the size of the largest file in bytes."""
     folder, home = lease.folder / "in", lease.folder / "tmp"
-    folder.mkdir(mode=0o755)
-    home.mkdir(mode=0o700)
+    for place, mode in ((folder, 0o755), (home, 0o700)):
+        place.mkdir()
+        place.chmod(mode)  # whatever our umask is
     if own_user and lease.uid is not None:
         os.chown(home, lease.uid, lease.uid)
     return max(_place(folder / name, content) for name, content in launch.files.items())

@@ -128,7 +128,8 @@ def take() -> Lease:
         except Timeout:
             continue
         lease = Lease(_FIRST_UID + number if os.geteuid() == 0 else None, place / str(number), lock)
-        lease.folder.mkdir(mode=0o711, exist_ok=True)
+        lease.folder.mkdir(exist_ok=True)
+        lease.folder.chmod(0o711)  # whatever our umask is
         lease.empty()
         return lease
     raise SandboxError(f"found all {_SLOTS} slots in {place} in use, expected a free one; use fewer workers")
@@ -139,12 +140,13 @@ def _place() -> Path:
     parent = Path("/var/tmp") if os.access("/var/tmp", os.W_OK) else Path(tempfile.gettempdir())
     place = parent / f"gan-grader-{os.geteuid()}"
     try:
-        place.mkdir(mode=0o711, exist_ok=True)
+        place.mkdir(exist_ok=True)
         found = place.lstat()
     except OSError as error:
         raise SandboxError(f"cannot make {place} ({error.strerror}); free disk space or inodes there") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise SandboxError(f"found {place} to be somebody else's, expected our own folder; remove it")
+    place.chmod(0o711)
     return place
 
 

@@ -90,6 +90,18 @@ def test_the_id_of_somebody_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> N
     assert take().uid == lease._FIRST_UID + 3
 
 
+def test_an_umask_that_closes_everything_does_not_close_the_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(lease.tempfile, "gettempdir", lambda: str(tmp_path))
+    before = os.umask(0o077)
+    try:
+        held = take()
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (held.folder.parent, held.folder)] == [0o711, 0o711]
+
+
 def test_a_place_that_is_not_ours_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(os, "access", lambda *_: False)

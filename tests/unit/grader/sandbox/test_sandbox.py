@@ -215,6 +215,15 @@ def test_files_and_arguments_arrive(sandbox: Sandbox, tmp_path: Path) -> None:
     assert (outcome.verdict, outcome.exit_status) == ("exited", 0)
 
 
+def test_an_umask_that_closes_everything_does_no_harm(sandbox: Sandbox) -> None:
+    before = os.umask(0o077)
+    try:
+        sent, outcome = run(sandbox, "open(os.environ['HOME'] + '/x', 'w')\nos.write(channel, b'done')")
+    finally:
+        os.umask(before)
+    assert sent == b"done", outcome
+
+
 def test_the_exit_status_and_stderr_are_reported(sandbox: Sandbox) -> None:
     _, outcome = run(sandbox, "print('why', file=sys.stderr)\nsys.exit(5)")
     assert (outcome.verdict, outcome.exit_status, outcome.diagnostics) == ("exited", 5, "why\n")
