@@ -550,6 +550,10 @@ _LIMITS: dict[str, Callable[[Limits], tuple[str, str]]] = {
         f"more than {limits.disk_mb} MB or {MOST_FILES:,} files were written",
         "write less, and remove what is not needed; images are returned by generate(), not saved",
     ),
+    "process-limit": lambda limits: (
+        f"more than the {limits.processes} processes and threads were started",
+        "start fewer, and load data with num_workers=0",
+    ),
     "memory-limit": lambda limits: (
         f"more than the {limits.memory_mb} MB of memory were needed",
         "generate in smaller batches, use torch.no_grad(), and do not keep what is not needed",

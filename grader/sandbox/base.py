@@ -9,7 +9,9 @@ from grader.models import Level
 from grader.sandbox.gpu import Gpu
 from grader.spec import Limits
 
-Verdict = Literal["exited", "killed", "cpu-limit", "wall-limit", "overloaded", "memory-limit", "memory-shortage", "disk-limit"]
+Verdict = Literal[
+    "exited", "killed", "cpu-limit", "wall-limit", "overloaded", "memory-limit", "memory-shortage", "disk-limit", "process-limit"
+]
 """How an execution ended. `exited`: by itself, see the exit status. `killed`: by a signal that we did not send, or by us for a
 reason that the caller knows. `overloaded`: the wall time ran out because the machine was busy with other work.
 `memory-shortage`: the machine itself had no memory left."""

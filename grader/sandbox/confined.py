@@ -31,6 +31,8 @@ _TOP_LEVEL = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _SETTINGS = ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/sys/devices/system/cpu")
 _KERNEL_FACTS = ("cpuinfo", "meminfo", "stat", "uptime", "loadavg", "version", "filesystems", "sys/vm/overcommit_memory")
 """Of /proc. Not /proc/self: a rule would be for one process, and the folders of others lie beside it."""
+_ROOM_FOR_OTHERS = 4_096
+"""Processes and threads that an execution under our own user id could start before a look ends it: no others of ours must want for any."""
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -58,7 +60,7 @@ class ConfinedSandbox:
     def most_processes(self, limits: Limits) -> int:
         if self._layers.own_user:
             return limits.processes
-        return tasks_of_user(os.geteuid()) + limits.processes if self._layers.seccomp else 0
+        return tasks_of_user(os.geteuid()) + _ROOM_FOR_OTHERS if self._layers.seccomp else 0
 
     def start(self, launch: Launch) -> Running:
         lease = self.leases.of(launch.slot)
@@ -79,8 +81,13 @@ class ConfinedSandbox:
                 limits=launch.limits,
                 folder=str(home),
                 disk=DiskUse(home),
+                most_tasks=launch.limits.processes if self._counts_tasks(meter) else None,
             )
         return _Emptied(process, lease)
+
+    def _counts_tasks(self, meter: Meter) -> bool:
+        """Whether we have to: the kernel's count is of all that a user runs, and here that is more than the execution."""
+        return self._layers.seccomp and not self._layers.own_user and not meter.counts_everything
 
     def _confining(
         self, launch: Launch, lease: Lease, meter: Meter, stack: contextlib.ExitStack

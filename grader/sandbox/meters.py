@@ -38,6 +38,9 @@ class Meter(Protocol):
     def pids(self) -> tuple[int, ...]:
         """Its processes now, zombies aside."""
 
+    def tasks(self) -> int:
+        """Its processes and threads now."""
+
     def cpu_s(self) -> float:
         """CPU seconds so far, of dead processes too."""
 
@@ -113,6 +116,9 @@ class CgroupV2:
     def pids(self) -> tuple[int, ...]:
         return _pids(self._folder / "cgroup.procs")
 
+    def tasks(self) -> int:
+        return int((self._folder / "pids.current").read_text())
+
     def cpu_s(self) -> float:
         return _keyed(self._folder / "cpu.stat", "usage_usec") / 1e6
 
@@ -181,6 +187,9 @@ class CgroupV1:
     def pids(self) -> tuple[int, ...]:
         return _pids(self._memory / "cgroup.procs")
 
+    def tasks(self) -> int:
+        return len(_pids(self._memory / "tasks"))
+
     def cpu_s(self) -> float:
         return int((self._cpu / "cpuacct.usage").read_text()) / 1e9
 
@@ -225,6 +234,9 @@ class ProcessWalk:
 
     def pids(self) -> tuple[int, ...]:
         return tuple(found.pid for found in self._tree() if not found.dead)
+
+    def tasks(self) -> int:
+        return sum(found.threads for found in self._tree() if not found.dead and found.pid != self._root)
 
     def cpu_s(self) -> float:
         """The larger of two sums, neither of which counts anything twice: of all processes that were ever seen, and of those that are here
@@ -283,6 +295,7 @@ class _Found:
     dead: bool
     own_s: float
     children_s: float
+    threads: int
     started: str
 
 
@@ -291,7 +304,15 @@ def _look(pid: int) -> _Found | None:
     if not fields:
         return None
     user, system, user_of_children, system_of_children = (int(ticks) / _TICKS_A_SECOND for ticks in fields[11:15])
-    return _Found(pid, int(fields[1]), fields[0] == "Z", user + system, user_of_children + system_of_children, fields[19])
+    return _Found(
+        pid=pid,
+        parent=int(fields[1]),
+        dead=fields[0] == "Z",
+        own_s=user + system,
+        children_s=user_of_children + system_of_children,
+        threads=int(fields[17]),
+        started=fields[19],
+    )
 
 
 def tasks_of_user(uid: int) -> int:

@@ -71,6 +71,7 @@ class Process:
         meter: Meter,
         limits: Limits,
         disk: DiskUse | None,
+        most_tasks: int | None,
     ) -> None:
         self._process = process
         self._channel = channel
@@ -78,6 +79,7 @@ class Process:
         self._meter = meter
         self._limits = limits
         self._disk = disk
+        self._most_tasks = most_tasks
         self._started = time.monotonic()
         self._excluded = 0.0
         self._next_check = 0.0
@@ -151,6 +153,8 @@ class Process:
         memory_mb = self._meter.memory_mb()  # looked at in any case, for the peak that reports show
         if not self._meter.counts_everything and memory_mb > self._limits.memory_mb:
             return "memory-limit"
+        if self._most_tasks is not None and self._meter.tasks() > self._most_tasks:
+            return "process-limit"
         if self._disk is not None and self._disk.exceeds(self._limits.disk_mb, self._meter.pids()):
             return "disk-limit"
         if self._meter.cpu_s() > self._limits.cpu_s:
@@ -219,10 +223,11 @@ def start_process(
     limits: Limits,
     folder: str = "/",
     disk: DiskUse | None = None,
+    most_tasks: int | None = None,
 ) -> Process:
     """Run argv through the launcher; `channel` is (our end, the end that the process inherits, which is closed here).
 
-    disk: where nothing but watching limits what is written to disk.
+    disk, most_tasks: where nothing but watching limits what is written to disk, and how many processes and threads there are.
 
     Raises:
         SandboxError: the launcher cannot be started.
@@ -251,7 +256,7 @@ def start_process(
     finally:
         theirs.close()
         their_stderr.close()
-    return Process(process, ours, our_stderr, meter, limits, disk)
+    return Process(process, ours, our_stderr, meter, limits, disk, most_tasks)
 
 
 def in_memory(content: bytes) -> int:
