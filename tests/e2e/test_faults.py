@@ -145,8 +145,9 @@ def test_runs_that_are_killed_among_their_writes_end_in_the_same_gradebook(
     print(interrupted(commands, undisturbed(UNTOUCHED), tmp_path, random.Random(2), KILLS_OF_SHORT_RUNS))
 
 
-PROCESSES = (b"/launcher.py", b"/in/driver.py", b"/in/driver.py", b"/in/kernel.py")
-"""Of an execution: the launcher, bubblewrap, the first process inside, by whose death all others inside die, and the notebook's."""
+PROCESSES = (b"/in/driver.py", b"/in/driver.py", b"/in/driver.py", b"/in/kernel.py")
+"""Of an execution, and not of the self-test before it: the launcher, bubblewrap, the first process inside, by whose death all others
+inside die, and the notebook's."""
 
 
 def sandbox_of(process: BaseProcess) -> list[int]:
@@ -193,7 +194,13 @@ def test_a_sandbox_that_is_killed_costs_nobody_points(commands: Commands, undist
     print(f"kills of the launcher, of bubblewrap, of the first process inside, and of the notebook's: {dict(killed)}")
     assert "failed" not in statuses(lab)
     assert commands.run("run", lab, log=lab / "log")[0] == 0
-    assert (gradebook(lab), results(lab)) == (whole.gradebook, whole.results)
+    assert gradebook(lab) == whole.gradebook
+    assert without_advice(results(lab)) == without_advice(whole.results)
+
+
+def without_advice(found: dict[str, Any]) -> dict[str, Any]:
+    """A kill during the smoke run of train(), which is worth no points, shows in its advice, and nothing is run again for that."""
+    return {name: {**result, "tasks": [{**task, "advice": ()} for task in result["tasks"]]} for name, result in found.items()}
 
 
 def test_writers_that_are_killed_lose_nothing_that_they_said_was_stored(commands: Commands, tmp_path: Path) -> None:
