@@ -1,7 +1,7 @@
 """The sandboxes without namespaces: what is left where bubblewrap does not run, such as in most containers.
 
 The script sees the machine's own file system. A user id of its own (only root can give it one), Landlock and seccomp keep it from what
-is not its; a supervisor outside of them ends all of its processes. Its files lie in a folder of the slot's, `in` for reading and `tmp`
+is not its; the launcher, outside of them, ends all of its processes. Its files lie in a folder of the slot's, `in` for reading and `tmp`
 for writing, that is emptied before and after.
 """
 

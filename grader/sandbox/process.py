@@ -185,7 +185,10 @@ class Process:
             self._end_by_force()
 
     def _end_by_force(self) -> None:
-        """For what forks faster than the supervisor kills: a cgroup ends it at once."""
+        """For what forks faster than the launcher kills: a cgroup ends it at once.
+
+        Only the launcher's own exit is believed; where that does not come, nothing of the execution counts.
+        """
         end = time.monotonic() + _DEATH_PATIENCE_S
         while time.monotonic() < end:
             self._meter.kill()
