@@ -25,7 +25,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from datasets import fashion_mnist, mnist
-from evaluator.frechet import distance_interval, moments, reference
+from evaluator.frechet import distance_interval, factored, moments
 
 SIDE = 299
 DIMENSION = 2048
@@ -144,7 +144,7 @@ def main() -> None:
     run, device = network()
     dataset = arguments.reference.removesuffix("-test")
     known = moments(reference_features(dataset, arguments.data, arguments.cache, run))
-    value, low, high = distance_interval(extract(images, run, "features"), reference(known))
+    value, low, high = distance_interval(extract(images, run, "features"), factored(known))
     name = f"fid{_count(len(images))}_test_inception"
     table = Table("metric", "value", "95 % interval", "images", "extractor")
     table.add_row(name, f"{value:.3f}", f"{low:.3f} … {high:.3f}", f"{len(images):,}", device)

@@ -23,7 +23,7 @@ from generate import LABS, SOLUTIONS, samples  # noqa: E402
 from inception_fid import CACHE, extract, network, reference_features  # noqa: E402
 
 from evaluator.evaluate import Sample  # noqa: E402
-from evaluator.frechet import distance_interval, moments, reference  # noqa: E402
+from evaluator.frechet import distance_interval, factored, moments  # noqa: E402
 from evaluator.pack import public_pack  # noqa: E402
 from grader.spec import Task, load_spec  # noqa: E402
 
@@ -54,7 +54,7 @@ def indomain(images: np.ndarray, task: Task) -> dict[str, float]:
 def inception(images: np.ndarray, dataset: str, data: Path, cache: Path) -> dict[str, float]:
     """FID in the official Inception features, with its 95 % interval."""
     run, _ = network()
-    real = reference(moments(reference_features(dataset, data, cache, run)))
+    real = factored(moments(reference_features(dataset, data, cache, run)))
     value, low, high = distance_interval(extract(images, run, "generated images"), real)
     return {"fid10k_test_inception": value, "fid10k_test_inception_low": low, "fid10k_test_inception_high": high}
 

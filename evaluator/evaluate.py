@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.agreement import class_agreement, confusion
-from evaluator.arrays import Bytes, Floats, Integers
-from evaluator.class_fid import by_class, class_fid, class_fids
-from evaluator.confidence import confident
-from evaluator.duplicates import duplicates
+from evaluator.arrays import Bytes, Features, Floats, Integers
 from evaluator.errors import CountError, LabelsError, UnknownMetricError
-from evaluator.fid import fid
-from evaluator.histogram import class_counts, class_kl
 from evaluator.images import checked
 from evaluator.labels import checked_labels
 from evaluator.measurement import Measurement
-from evaluator.memorisation import memorised
+from evaluator.metrics.agreement import class_agreement, confusion
+from evaluator.metrics.class_fid import by_class, class_fid, class_fids
+from evaluator.metrics.confidence import confident
+from evaluator.metrics.duplicates import duplicates
+from evaluator.metrics.fid import fid
+from evaluator.metrics.histogram import class_counts, class_kl
+from evaluator.metrics.memorisation import memorised
 from evaluator.neighbours import nearest
 from evaluator.pack import Pack, Split
-
-if TYPE_CHECKING:
-    from evaluator.classifier import Extraction
 
 
 @dataclass(frozen=True)
@@ -84,11 +80,21 @@ class Sample:
         return cls(images, pack, None if labels is None else checked_labels(labels, len(images), len(pack.test_by_class)))
 
     @cached_property
-    def extraction(self) -> Extraction:
+    def extraction(self) -> tuple[Features, Floats]:
         """Features and class probabilities."""
-        from evaluator.classifier import extract  # torch, which takes a second to import
+        from evaluator.extractors.classifier import extract  # torch, which takes a second to import
 
         return extract(self.pack.classifier, self.images)
+
+    @property
+    def features(self) -> Features:
+        """(n, D)."""
+        return self.extraction[0]
+
+    @property
+    def probabilities(self) -> Floats:
+        """(n, classes)."""
+        return self.extraction[1]
 
     @cached_property
     def nearest(self) -> tuple[Integers, Integers]:
@@ -108,13 +114,13 @@ class Sample:
     def confusion(self) -> Integers:
         """(classes, classes), images asked for as the row's class that are most likely of the column's."""
         asked = self.asked
-        return confusion(self.extraction.probabilities, asked)
+        return confusion(self.probabilities, asked)
 
     @cached_property
-    def by_class(self) -> Floats:
+    def by_class(self) -> Features:
         """Features (classes, n / classes, D) by the classes asked for; raises LabelsError where some came more often."""
         asked = self.asked
-        return by_class(self.extraction.features, asked, len(self.pack.test_by_class))
+        return by_class(self.features, asked, len(self.pack.test_by_class))
 
     def measure(self, metrics: Sequence[str]) -> dict[str, Measurement]:
         """Measure by the metrics named.
@@ -137,7 +143,7 @@ class Sample:
 
         Raises LabelsError where there are labels and some class was asked for more often than another.
         """
-        probabilities = self.extraction.probabilities
+        probabilities = self.probabilities
         squared, _ = self.nearest
         order = np.argsort(squared, kind="stable")[:closest]
         return Description(
@@ -167,19 +173,19 @@ class Variant:
 
 
 def _fid_test(sample: Sample, name: str) -> Measurement:
-    return fid(sample.extraction.features, sample.pack.test, name)
+    return fid(sample.features, sample.pack.test, name)
 
 
 def _fid_train(sample: Sample, name: str) -> Measurement:
-    return fid(sample.extraction.features, sample.pack.train, name)
+    return fid(sample.features, sample.pack.train, name)
 
 
 def _class_kl(sample: Sample, name: str) -> Measurement:
-    return class_kl(sample.extraction.probabilities, name)
+    return class_kl(sample.probabilities, name)
 
 
 def _confident(sample: Sample, name: str) -> Measurement:
-    return confident(sample.extraction.probabilities, name)
+    return confident(sample.probabilities, name)
 
 
 def _duplicates(sample: Sample, name: str) -> Measurement:

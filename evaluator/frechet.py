@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluator.arrays import Floats
+from evaluator.arrays import Features, Floats
 from evaluator.errors import FeaturesError
 from evaluator.interval import BLOCKS, jackknife
 
@@ -32,8 +32,8 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A reference distribution, with the factor of its covariance worked out once."""
+class Gaussian:
+    """A distribution to compare with, the factor of its covariance worked out once."""
 
     mean: Floats
     factor: Floats
@@ -45,24 +45,24 @@ class Reference:
         return float(np.square(self.factor).sum())
 
 
-def moments(features: Floats) -> Moments:
+def moments(features: Features) -> Moments:
     """Mean and covariance of features, float (n, D); raises FeaturesError for n < 2 or values that are not finite."""
     x = _checked(features, least=2)
     centred = x - x.mean(axis=0)
     return Moments(x.mean(axis=0), centred.T @ centred / (len(x) - 1))
 
 
-def reference(of: Moments) -> Reference:
+def factored(of: Moments) -> Gaussian:
     """Factor the covariance: Cholesky, or eigenvectors where a feature is constant or depends on the others."""
     try:
-        return Reference(of.mean, np.linalg.cholesky(of.covariance).astype(np.float64, copy=False))
+        return Gaussian(of.mean, np.linalg.cholesky(of.covariance).astype(np.float64, copy=False))
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(of.covariance)
         factor: Floats = vectors * np.sqrt(np.maximum(values, 0))
-        return Reference(of.mean, factor)
+        return Gaussian(of.mean, factor)
 
 
-def distance(of: Moments, to: Reference) -> float:
+def distance(of: Moments, to: Gaussian) -> float:
     """Fréchet distance between moments and a reference of the same dimension; never below 0."""
     _same_dimension(len(of.mean), to)
     inner = to.factor.T @ of.covariance @ to.factor
@@ -70,7 +70,7 @@ def distance(of: Moments, to: Reference) -> float:
     return _assemble(of.mean, float(np.trace(of.covariance)), root, to)
 
 
-def distance_of_features(features: Floats, to: Reference) -> float:
+def distance_of_features(features: Features, to: Gaussian) -> float:
     """Fréchet distance of features, float (n, D), n ≥ 2; by the n×n Gram matrix where n < D."""
     x = _checked(features, least=2)
     if len(x) >= x.shape[1]:
@@ -83,7 +83,7 @@ def distance_of_features(features: Floats, to: Reference) -> float:
     return _assemble(x.mean(axis=0), float(np.square(centred).sum()) / (len(x) - 1), root, to)
 
 
-def distance_interval(features: Floats, to: Reference) -> tuple[float, float, float]:
+def distance_interval(features: Features, to: Gaussian) -> tuple[float, float, float]:
     """Fréchet distance with the ends of its 95 % interval: value, low, high. Needs at least 40 images.
 
     Images must be in random order, or in one in which classes take turns: the jackknife's blocks are runs of them.
@@ -94,7 +94,7 @@ def distance_interval(features: Floats, to: Reference) -> tuple[float, float, fl
     return value, max(low, 0.0), high
 
 
-def leaving_out(features: Floats, to: Reference) -> Callable[[int, int], float]:
+def leaving_out(features: Features, to: Gaussian) -> Callable[[int, int], float]:
     """The Fréchet distance of all features, float (n, D), but those from `start` to `stop`, as a function of these two.
 
     It comes from sums over all images less the sums over those left out, about a common origin near the mean so that
@@ -116,18 +116,18 @@ def leaving_out(features: Floats, to: Reference) -> Callable[[int, int], float]:
     return without
 
 
-def _assemble(mean: Floats, trace: float, root: float, to: Reference) -> float:
+def _assemble(mean: Floats, trace: float, root: float, to: Gaussian) -> float:
     return max(float(np.square(mean - to.mean).sum()) + trace + to.trace - 2 * root, 0.0)
 
 
-def _same_dimension(dimension: int, to: Reference) -> None:
+def _same_dimension(dimension: int, to: Gaussian) -> None:
     if dimension != len(to.mean):
         raise FeaturesError(
             f"features have {dimension} dimensions, the reference {len(to.mean)}: they come from different extractors"
         )
 
 
-def _checked(features: Floats, least: int) -> Floats:
+def _checked(features: Features, least: int) -> Floats:
     if features.ndim != 2:
         raise FeaturesError(f"features have shape {features.shape}, expected (images, dimensions)")
     if len(features) < least:

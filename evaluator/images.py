@@ -1,8 +1,9 @@
-"""The one form in which images are measured: uint8, (n, 28, 28), 0 = background."""
+"""The one form in which images are measured: uint8, (n, height, width) grey or (n, 3, height, width) colour."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,15 @@ from evaluator.arrays import Bytes
 from evaluator.errors import ImagesError
 
 SIDE = 28
+
+
+class Images(Protocol):
+    """A numpy array, or what is read piece by piece: a folder of files, a memory map."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice, /) -> Bytes: ...
 
 
 def checked(images: NDArray[np.generic]) -> Bytes:

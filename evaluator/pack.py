@@ -22,11 +22,11 @@ from safetensors.numpy import load
 
 from evaluator.arrays import Bytes, Floats
 from evaluator.errors import PackError
-from evaluator.frechet import Moments, Reference, reference
+from evaluator.frechet import Gaussian, Moments, factored
 from evaluator.neighbours import Codes, Projection
 
 if TYPE_CHECKING:
-    from evaluator.classifier import Classifier
+    from evaluator.extractors.classifier import Classifier
 
 CARD = "pack.toml"
 WEIGHTS = "weights.safetensors"
@@ -87,10 +87,10 @@ class Pack:
     card: Card
     sha256: str
     """Of the two files; it stands in every report."""
-    train: Reference
+    train: Gaussian
     """Moments of the features of the training images."""
-    test: Reference
-    test_by_class: tuple[Reference, ...]
+    test: Gaussian
+    test_by_class: tuple[Gaussian, ...]
     """Of the test images of each class."""
     projection: Projection
     codes: Codes
@@ -124,7 +124,7 @@ class Pack:
     @cached_property
     def classifier(self) -> Classifier:
         """The extractor, in single precision."""
-        from evaluator.classifier import restored  # torch, which takes a second to import
+        from evaluator.extractors.classifier import restored  # torch, which takes a second to import
 
         return restored(self.classifier_weights)
 
@@ -146,11 +146,11 @@ def tensors_of_moments(split: str, moments: Moments) -> Tensors:
     return {f"{split}.mean": moments.mean.astype(np.float32), f"{split}.covariance": triangle.astype(np.float32)}
 
 
-def _reference(split: str, tensors: Tensors) -> Reference:
+def _gaussian(split: str, tensors: Tensors) -> Gaussian:
     mean = _floats(tensors[f"{split}.mean"])
     upper = np.zeros((len(mean), len(mean)))
     upper[np.triu_indices(len(mean))] = tensors[f"{split}.covariance"]
-    return reference(Moments(mean, upper + np.triu(upper, 1).T))
+    return factored(Moments(mean, upper + np.triu(upper, 1).T))
 
 
 def _assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
@@ -159,9 +159,9 @@ def _assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
     return Pack(
         card=card,
         sha256=sha256,
-        train=_reference("train", tensors),
-        test=_reference("test", tensors),
-        test_by_class=tuple(_reference(f"test.{k}", tensors) for k in range(classes)),
+        train=_gaussian("train", tensors),
+        test=_gaussian("test", tensors),
+        test_by_class=tuple(_gaussian(f"test.{k}", tensors) for k in range(classes)),
         projection=Projection(_floats(tensors["projection.mean"]), _floats(tensors["projection.axes"])),
         codes=tensors["codes"].astype(np.int8, copy=False),
         labels=tensors["labels"].astype(np.uint8, copy=False),

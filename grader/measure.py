@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from evaluator.evaluate import METRICS, Description, Sample
 from evaluator.measurement import Measurement
-from evaluator.memorisation import flagged
+from evaluator.metrics.memorisation import flagged
 from evaluator.pack import Pack
 from grader import score
 from grader.errors import SpecError

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from evaluator.arrays import Bytes, Integers
-from evaluator.class_fid import class_fids
-from evaluator.classifier import CLASSES, Classifier, Extraction, extract, normalise, restored
-from evaluator.confidence import confident
-from evaluator.duplicates import closest_other, duplicates
+from evaluator.arrays import Bytes, Features, Floats, Integers
 from evaluator.errors import ImagesError, PackError
-from evaluator.frechet import Moments, Reference, distance_of_features, moments, reference
-from evaluator.histogram import class_kl
+from evaluator.extractors.classifier import CLASSES, Classifier, extract, normalise, restored
+from evaluator.frechet import Gaussian, Moments, distance_of_features, factored, moments
 from evaluator.images import checked
-from evaluator.memorisation import HOLD_OUT_QUANTILE, memorised
+from evaluator.metrics.class_fid import class_fids
+from evaluator.metrics.confidence import confident
+from evaluator.metrics.duplicates import closest_other, duplicates
+from evaluator.metrics.histogram import class_kl
+from evaluator.metrics.memorisation import HOLD_OUT_QUANTILE, memorised
 from evaluator.neighbours import Codes, Projection, fit, nearest
 from evaluator.pack import CARD, WEIGHTS, Card, Level, Pack, Tensors, Thresholds, sealed, tensors_of_moments
 from evaluator.packs.recipes import Recipe, recipe_of
@@ -63,19 +63,20 @@ class _Real:
 
     images: Bytes
     labels: Bytes
-    extraction: Extraction
+    features: Features
+    probabilities: Floats
     moments: Moments
     codes: Codes
 
     @cached_property
-    def reference(self) -> Reference:
+    def gaussian(self) -> Gaussian:
         """The distribution of the features."""
-        return reference(self.moments)
+        return factored(self.moments)
 
     @cached_property
     def by_class(self) -> tuple[Moments, ...]:
         """Moments of the features of each class."""
-        return tuple(moments(self.extraction.features[self.labels == k]) for k in range(CLASSES))
+        return tuple(moments(self.features[self.labels == k]) for k in range(CLASSES))
 
 
 def build(
@@ -131,7 +132,7 @@ def build_around(
         seed=seed,
         public=public,
         made_with=f"torch {torch.__version__}, numpy {np.__version__}",
-        classifier_accuracy=float((test_set.extraction.probabilities.argmax(axis=1) == data.y_test).mean()),
+        classifier_accuracy=float((test_set.probabilities.argmax(axis=1) == data.y_test).mean()),
         train_images=len(data.x_train),
         test_images=len(data.x_test),
         data_sha256={key: hashlib.sha256(getattr(data, key).tobytes()).hexdigest() for key in _KEYS},
@@ -176,33 +177,33 @@ def _spread(images: Bytes, about: int) -> Bytes:
 
 
 def _real(images: Bytes, labels: Bytes, classifier: Classifier, projection: Projection) -> _Real:
-    extraction = extract(classifier, images)
-    return _Real(images, labels, extraction, moments(extraction.features), projection.encode(images))
+    features, probabilities = extract(classifier, images)
+    return _Real(images, labels, features, probabilities, moments(features), projection.encode(images))
 
 
 def _floor(
     train_set: _Real, test_set: _Real, to_train: Integers, thresholds: Thresholds, random: np.random.Generator
 ) -> dict[str, Level]:
     """What random subsets of real images score, each split being the hold-out of the other."""
-    sure, far = test_set.extraction.probabilities, thresholds.memorised
+    sure, far = test_set.probabilities, thresholds.memorised
 
     def subsets(hold_out: _Real, n: int, value: _SubsetValue) -> Level:
         return _level([value(random.choice(len(hold_out.images), n, replace=False)) for _ in range(_SUBSETS)])
 
-    def distance(hold_out: _Real, to: Reference) -> _SubsetValue:
-        return lambda chosen: distance_of_features(hold_out.extraction.features[chosen], to)
+    def distance(hold_out: _Real, to: Gaussian) -> _SubsetValue:
+        return lambda chosen: distance_of_features(hold_out.features[chosen], to)
 
     floor = {
-        "fid2k_test_indomain": subsets(train_set, 2_000, distance(train_set, test_set.reference)),
-        "fid2k_train_indomain": subsets(test_set, 2_000, distance(test_set, train_set.reference)),
+        "fid2k_test_indomain": subsets(train_set, 2_000, distance(train_set, test_set.gaussian)),
+        "fid2k_train_indomain": subsets(test_set, 2_000, distance(test_set, train_set.gaussian)),
         "class_kl2k_uniform_indomain": subsets(
-            train_set, 2_000, lambda chosen: class_kl(train_set.extraction.probabilities[chosen], "").value
+            train_set, 2_000, lambda chosen: class_kl(train_set.probabilities[chosen], "").value
         ),
         "confident2k_indomain": subsets(test_set, 2_000, lambda chosen: confident(sure[chosen], "").value),
         "memorised2k_traintest_pixels": subsets(test_set, 2_000, lambda chosen: memorised(to_train[chosen], far, "").value),
     }
     if len(train_set.images) >= 10_000:
-        floor["fid10k_test_indomain"] = subsets(train_set, 10_000, distance(train_set, test_set.reference))
+        floor["fid10k_test_indomain"] = subsets(train_set, 10_000, distance(train_set, test_set.gaussian))
     agreeing = sure.argmax(axis=1) == test_set.labels
     floor["class_agreement2k_indomain"] = subsets(test_set, 2_000, lambda chosen: float(agreeing[chosen].mean()))
     floor["class_fid2k_test_indomain"] = _class_fid_floor(train_set, test_set, random)
@@ -213,12 +214,12 @@ def _floor(
 
 def _class_fid_floor(train_set: _Real, test_set: _Real, random: np.random.Generator) -> Level:
     """What training images score against test images of their class, equally many of each class."""
-    to = [reference(of) for of in test_set.by_class]
+    to = [factored(of) for of in test_set.by_class]
     rows = [np.flatnonzero(train_set.labels == k) for k in range(CLASSES)]
 
     def value() -> float:
         chosen = np.stack([random.choice(of_class, 2_000 // CLASSES, replace=False) for of_class in rows])
-        return float(class_fids(train_set.extraction.features[chosen], to).mean())
+        return float(class_fids(train_set.features[chosen], to).mean())
 
     return _level([value() for _ in range(_SUBSETS)])
 

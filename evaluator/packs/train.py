@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from evaluator.arrays import Bytes
-from evaluator.classifier import Classifier
+from evaluator.extractors.classifier import Classifier
 from evaluator.packs.recipes import Recipe
 
 BATCH = 125

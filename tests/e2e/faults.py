@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import evaluator.classifier  # noqa: F401 - for the server
+import evaluator.extractors.classifier  # noqa: F401 - for the server
 import grader.classrun
 import grader.display  # noqa: F401
 from grader import cli, threads

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from datasets import mnist
 from datasets.errors import DatasetError
 from datasets.family import Images
-from evaluator.classifier import Classifier
+from evaluator.extractors.classifier import Classifier
 from evaluator.pack import Pack, public_pack
 from evaluator.packs.build import build
 from evaluator.packs.recipes import recipe_of

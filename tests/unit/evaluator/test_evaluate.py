@@ -52,13 +52,13 @@ def test_identical_images_measure_identically_whatever_came_before(pack, fresh, 
 
 def test_features_do_not_depend_on_order_or_company(pack, fresh, sample):
     order = np.random.default_rng(0).permutation(len(fresh))[:600]
-    features = sample.extraction.features
-    assert Sample.of(fresh[order], pack).extraction.features == pytest.approx(features[order], abs=1e-9)
-    assert Sample.of(fresh[:7], pack).extraction.features == pytest.approx(features[:7], abs=1e-9)
+    features = sample.features
+    assert Sample.of(fresh[order], pack).features == pytest.approx(features[order], abs=1e-9)
+    assert Sample.of(fresh[:7], pack).features == pytest.approx(features[:7], abs=1e-9)
 
 
 def test_fid_is_the_distance_of_the_features_to_the_packs_moments(pack, sample, measured):
-    found, features = measured, sample.extraction.features
+    found, features = measured, sample.features
     assert found["fid2k_test_indomain"].value == distance_of_features(features, pack.test)
     assert found["fid2k_train_indomain"].value == distance_of_features(features, pack.train)
 
@@ -78,7 +78,7 @@ def test_probabilities_are_the_networks_softmax(pack, fresh):
     with torch.inference_mode():
         scores = pack.classifier(torch.from_numpy(fresh[:5]).unsqueeze(1).float() / 255)
     expected = torch.softmax(scores, dim=1).numpy()
-    assert Sample.of(fresh[:5], pack).extraction.probabilities == pytest.approx(expected, abs=1e-5)
+    assert Sample.of(fresh[:5], pack).probabilities == pytest.approx(expected, abs=1e-5)
 
 
 def test_description_names_the_copies(pack, shapes, fresh):
@@ -149,7 +149,7 @@ def test_real_images_of_the_classes_asked_for_measure_well(pack, measured_by_cla
 
 def test_class_fid_is_the_mean_of_the_distances_by_class(pack, asked, measured_by_class):
     found = describe(asked, pack, TURNS)
-    features = Sample.of(asked, pack).extraction.features
+    features = Sample.of(asked, pack).features
     expected = [distance_of_features(features[k::10], pack.test_by_class[k]) for k in range(10)]
     assert found.class_fids == pytest.approx(expected)
     assert measured_by_class["class_fid2k_test_indomain"].value == pytest.approx(np.mean(expected))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from evaluator.errors import FeaturesError
-from evaluator.frechet import Moments, Reference, distance, distance_interval, distance_of_features, moments, reference
+from evaluator.frechet import Gaussian, Moments, distance, distance_interval, distance_of_features, factored, moments
 
 
 def gaussian(random, n, d, rank=None):
@@ -29,26 +29,26 @@ def test_one_dimension_in_closed_form():
     # d² = (μ₁ − μ₂)² + (σ₁ − σ₂)²
     a = Moments(np.array([1.0]), np.array([[4.0]]))
     b = Moments(np.array([4.0]), np.array([[25.0]]))
-    assert distance(a, reference(b)) == pytest.approx(3**2 + 3**2)
+    assert distance(a, factored(b)) == pytest.approx(3**2 + 3**2)
 
 
 def test_commuting_covariances_in_closed_form():
     # Diagonal covariances: d² = |μ₁ − μ₂|² + Σ (σ₁ᵢ − σ₂ᵢ)²
     a = Moments(np.zeros(3), np.diag([1.0, 4.0, 9.0]))
     b = Moments(np.array([1.0, 0, 2.0]), np.diag([4.0, 4.0, 1.0]))
-    assert distance(a, reference(b)) == pytest.approx(5 + 1 + 0 + 4)
+    assert distance(a, factored(b)) == pytest.approx(5 + 1 + 0 + 4)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_general_covariances_agree_with_sqrtm(seed):
     random = np.random.default_rng(seed)
     a, b = moments(gaussian(random, 100, 8)), moments(gaussian(random, 80, 8))
-    assert distance(a, reference(b)) == pytest.approx(by_definition(a, b), rel=1e-9)
+    assert distance(a, factored(b)) == pytest.approx(by_definition(a, b), rel=1e-9)
 
 
 def test_identical_sets_are_at_distance_zero():
     x = gaussian(np.random.default_rng(1), 300, 16)
-    assert distance_of_features(x, reference(moments(x))) == pytest.approx(0, abs=1e-9 * np.square(x).sum() / 300)
+    assert distance_of_features(x, factored(moments(x))) == pytest.approx(0, abs=1e-9 * np.square(x).sum() / 300)
 
 
 @settings(deadline=None, max_examples=30)
@@ -56,14 +56,14 @@ def test_identical_sets_are_at_distance_zero():
 def test_distance_is_symmetric_and_not_negative(seed):
     random = np.random.default_rng(seed)
     a, b = moments(gaussian(random, 40, 5)), moments(gaussian(random, 30, 5))
-    there, back = distance(a, reference(b)), distance(b, reference(a))
+    there, back = distance(a, factored(b)), distance(b, factored(a))
     assert there == pytest.approx(back, rel=1e-8)
     assert there >= 0
 
 
 def test_moving_every_feature_adds_the_squared_shift():
     random = np.random.default_rng(3)
-    x, to = gaussian(random, 200, 6), reference(moments(gaussian(random, 200, 6)))
+    x, to = gaussian(random, 200, 6), factored(moments(gaussian(random, 200, 6)))
     aligned = x - x.mean(axis=0) + to.mean
     shift = np.array([0.0, 3, 0, 0, 4, 0])
     assert distance_of_features(aligned + shift, to) - distance_of_features(aligned, to) == pytest.approx(25)
@@ -72,7 +72,7 @@ def test_moving_every_feature_adds_the_squared_shift():
 @pytest.mark.parametrize(("n", "d"), [(5, 12), (11, 12), (2, 3)])
 def test_fewer_images_than_dimensions_agrees_with_the_full_matrix(n, d):
     random = np.random.default_rng(n)
-    x, to = gaussian(random, n, d), reference(moments(gaussian(random, 100, d)))
+    x, to = gaussian(random, n, d), factored(moments(gaussian(random, 100, d)))
     # the full-matrix route takes the root of rounding noise in d − n + 1 null directions: 1e-6 is what it can give
     assert distance_of_features(x, to) == pytest.approx(distance(moments(x), to), rel=1e-6)
 
@@ -81,7 +81,7 @@ def test_reference_of_constant_and_dependent_features_is_factored():
     random = np.random.default_rng(7)
     low = gaussian(random, 60, 6, rank=3)
     low[:, 0] = 1.0
-    found = reference(moments(low))
+    found = factored(moments(low))
     assert np.allclose(found.factor @ found.factor.T, np.cov(low, rowvar=False))
     x = gaussian(random, 60, 6)
     assert distance_of_features(x, found) == pytest.approx(by_definition(moments(x), moments(low)), rel=1e-5)
@@ -89,13 +89,13 @@ def test_reference_of_constant_and_dependent_features_is_factored():
 
 def test_trace_of_a_reference_is_the_total_variance():
     x = gaussian(np.random.default_rng(2), 50, 4)
-    assert reference(moments(x)).trace == pytest.approx(x.var(axis=0, ddof=1).sum())
+    assert factored(moments(x)).trace == pytest.approx(x.var(axis=0, ddof=1).sum())
 
 
 @pytest.mark.parametrize(("n", "d"), [(203, 5), (60, 70), (52, 50)])
 def test_interval_is_the_brute_force_jackknife(n, d):
     random = np.random.default_rng(11)
-    x, to = gaussian(random, n, d), reference(moments(gaussian(random, 200, d)))
+    x, to = gaussian(random, n, d), factored(moments(gaussian(random, 200, d)))
     edges = [n * k // 20 for k in range(21)]
     left_out = [distance_of_features(np.delete(x, slice(edges[k], edges[k + 1]), axis=0), to) for k in range(20)]
     half = 2.093024054408263 * np.sqrt(19 / 20 * np.square(left_out - np.mean(left_out)).sum())  # t(19) at 97.5 %
@@ -108,7 +108,7 @@ def test_interval_is_the_brute_force_jackknife(n, d):
 def test_interval_covers_the_long_run_mean():
     # The mean of FID_400 over many draws is what an interval of one draw should hold, 95 times in 100.
     random = np.random.default_rng(21)
-    to = reference(moments(random.normal(size=(5_000, 4))))
+    to = factored(moments(random.normal(size=(5_000, 4))))
     draws = [distance_interval(random.normal(0.3, 1.2, size=(400, 4)), to) for _ in range(200)]
     truth = np.mean([value for value, _, _ in draws])
     covered = sum(low <= truth <= high for _, low, high in draws)
@@ -118,8 +118,8 @@ def test_interval_covers_the_long_run_mean():
 def test_interval_survives_a_large_common_offset():
     random = np.random.default_rng(4)
     x, y = random.normal(size=(400, 3)), random.normal(size=(400, 3))
-    near = distance_interval(x, reference(moments(y)))
-    far = distance_interval(x + 1e6, reference(moments(y + 1e6)))
+    near = distance_interval(x, factored(moments(y)))
+    far = distance_interval(x + 1e6, factored(moments(y + 1e6)))
     assert far == pytest.approx(near, abs=1e-5)
 
 
@@ -137,15 +137,15 @@ def test_unfit_features_are_refused(features, message):
     with pytest.raises(FeaturesError, match=message):
         moments(features)
     with pytest.raises(FeaturesError, match=message):
-        distance_of_features(features, Reference(np.zeros(2), np.eye(2)))
+        distance_of_features(features, Gaussian(np.zeros(2), np.eye(2)))
 
 
 def test_interval_of_too_few_images_is_refused():
     with pytest.raises(FeaturesError, match="39 images, expected at least 40"):
-        distance_interval(np.zeros((39, 2)), Reference(np.zeros(2), np.eye(2)))
+        distance_interval(np.zeros((39, 2)), Gaussian(np.zeros(2), np.eye(2)))
 
 
 @pytest.mark.parametrize("n", [3, 100])
 def test_another_extractor_is_refused(n):
     with pytest.raises(FeaturesError, match="4 dimensions, the reference 2"):
-        distance_of_features(np.random.default_rng(0).normal(size=(n, 4)), Reference(np.zeros(2), np.eye(2)))
+        distance_of_features(np.random.default_rng(0).normal(size=(n, 4)), Gaussian(np.zeros(2), np.eye(2)))

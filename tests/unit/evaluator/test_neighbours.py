@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from evaluator.interval import wilson
 from evaluator.measurement import Measurement
-from evaluator.memorisation import flagged, memorised
+from evaluator.metrics.memorisation import flagged, memorised
 from evaluator.neighbours import centred, fit, nearest
 
 CODES = hnp.arrays(np.int8, st.tuples(st.integers(1, 70), st.just(24)))

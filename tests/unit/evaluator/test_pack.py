@@ -8,7 +8,7 @@ import pytest
 from evaluator.errors import PackError
 from evaluator.evaluate import evaluate
 from evaluator.frechet import moments
-from evaluator.memorisation import flagged
+from evaluator.metrics.memorisation import flagged
 from evaluator.pack import CARD, PUBLIC, WEIGHTS, Pack, public_pack, sealed
 from evaluator.packs.build import build, build_around, card_text
 from evaluator.packs.recipes import RECIPES, mirrored, wobbled
@@ -44,21 +44,21 @@ def test_card_says_what_it_was_built_from(pack, shapes):
 
 
 def test_moments_and_accuracy_are_those_of_the_weights_in_the_pack(pack, shapes):
-    from evaluator.classifier import extract
+    from evaluator.extractors.classifier import extract
 
-    extraction = extract(pack.classifier, shapes.x_test)
-    expected = moments(extraction.features)
+    features, probabilities = extract(pack.classifier, shapes.x_test)
+    expected = moments(features)
     assert pack.test.mean == pytest.approx(expected.mean)
     assert pack.test.factor @ pack.test.factor.T == pytest.approx(expected.covariance)
-    assert (extraction.probabilities.argmax(axis=1) == shapes.y_test).mean() == pack.card.classifier_accuracy
+    assert (probabilities.argmax(axis=1) == shapes.y_test).mean() == pack.card.classifier_accuracy
 
 
 def test_moments_by_class_are_those_of_the_test_images_of_the_class(pack, shapes):
-    from evaluator.classifier import extract
+    from evaluator.extractors.classifier import extract
 
     assert len(pack.test_by_class) == 10
     for k, found in enumerate(pack.test_by_class):
-        expected = moments(extract(pack.classifier, shapes.x_test[shapes.y_test == k]).features)
+        expected = moments(extract(pack.classifier, shapes.x_test[shapes.y_test == k])[0])
         assert found.mean == pytest.approx(expected.mean, abs=1e-5)
         assert found.factor @ found.factor.T == pytest.approx(expected.covariance, abs=1e-4)
 
@@ -228,7 +228,7 @@ def test_a_pack_can_be_built_around_the_classifier_of_another(pack, shapes, tmp_
 
 @pytest.mark.parametrize("fine", [False, True])
 def test_a_classifier_comes_back_from_its_weights_alone(fine):
-    from evaluator.classifier import Classifier, restored
+    from evaluator.extractors.classifier import Classifier, restored
 
     made = Classifier(fine=fine)
     back = restored({name: tensor.numpy() for name, tensor in made.state_dict().items()})

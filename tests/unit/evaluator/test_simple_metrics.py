@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from evaluator.agreement import class_agreement, confusion
-from evaluator.class_fid import by_class, class_fid
-from evaluator.confidence import confident
-from evaluator.duplicates import closest_other, duplicates
-from evaluator.frechet import distance_of_features, moments, reference
-from evaluator.histogram import class_counts, class_kl, kl_from_uniform
+from evaluator.frechet import distance_of_features, factored, moments
+from evaluator.metrics.agreement import class_agreement, confusion
+from evaluator.metrics.class_fid import by_class, class_fid
+from evaluator.metrics.confidence import confident
+from evaluator.metrics.duplicates import closest_other, duplicates
+from evaluator.metrics.histogram import class_counts, class_kl, kl_from_uniform
 
 
 def one_hot(classes, of=10):
@@ -106,7 +106,7 @@ def test_class_fid_has_the_brute_force_jackknife_interval(dimension):
     random = np.random.default_rng(0)
     asked = np.arange(120) % 2
     features = random.normal(size=(120, dimension)) + asked[:, None]
-    to = [reference(moments(random.normal(size=(300, dimension)) + k)) for k in range(2)]
+    to = [factored(moments(random.normal(size=(300, dimension)) + k)) for k in range(2)]
     found = class_fid(by_class(features, asked, 2), to, "fid")
 
     def mean_distance(keep):

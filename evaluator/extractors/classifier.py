@@ -7,14 +7,14 @@ the training images is 128 in every pack, so that a Fréchet distance means the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evaluator.arrays import Bytes, Floats
+from evaluator.arrays import Bytes, Features, Floats
+from evaluator.images import Images
 
 DIMENSION = 128
 CLASSES = 10
@@ -60,22 +60,12 @@ class Classifier(nn.Module):
         return self.logits(self.features(images))
 
 
-@dataclass(frozen=True)
-class Extraction:
-    """What the classifier says of a set of images."""
-
-    features: Floats
-    """float64 (n, 128)."""
-    probabilities: Floats
-    """float64 (n, 10); each row sums to 1."""
-
-
 def normalise(classifier: Classifier, images: Bytes) -> None:
     """Scale the features so that their total variance on the images, uint8 (n, 28, 28), is 128.
 
     The head is scaled the other way, so the class scores stay as they were.
     """
-    scale = float(extract(classifier, images).features.var(axis=0).sum()) / DIMENSION
+    scale = float(extract(classifier, images)[0].var(axis=0, dtype=np.float64).sum()) / DIMENSION
     weights = classifier.state_dict()
     weights["neck.1.running_var"] *= scale
     weights["head.weight"] *= scale**0.5
@@ -89,8 +79,8 @@ def restored(weights: Mapping[str, NDArray[np.generic]]) -> Classifier:
     return classifier.eval()
 
 
-def extract(classifier: Classifier, images: Bytes) -> Extraction:
-    """Features and class probabilities of images, uint8 (n, 28, 28).
+def extract(classifier: Classifier, images: Images) -> tuple[Features, Floats]:
+    """Features, float32 (n, 128), and class probabilities, (n, 10), of images, uint8 (n, 28, 28).
 
     Batches have one size, the last being filled up with black, so that an image's features depend neither
     on the images around it nor on how many there are.
@@ -98,13 +88,13 @@ def extract(classifier: Classifier, images: Bytes) -> Extraction:
     classifier.eval()
     weights = classifier.head.weight.detach().double().numpy()
     bias = classifier.head.bias.detach().double().numpy()
-    features = np.empty((len(images), DIMENSION))
+    features = np.empty((len(images), DIMENSION), dtype=np.float32)
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
             chunk = images[start : start + BATCH]
             batch = torch.zeros(BATCH, 1, 28, 28)
             batch[: len(chunk), 0] = torch.from_numpy(np.array(chunk)).float() / 255  # a copy: the data set may be read-only
             features[start : start + len(chunk)] = classifier.features(batch)[: len(chunk)].numpy()
-    scores = np.maximum(features, 0) @ weights.T + bias
+    scores = np.maximum(features, 0).astype(np.float64) @ weights.T + bias
     exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return Extraction(features, exponentials / exponentials.sum(axis=1, keepdims=True))
+    return features, exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -16,14 +16,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluator.arrays import Floats, Integers
+from evaluator.arrays import Features, Floats, Integers
 from evaluator.errors import LabelsError
-from evaluator.frechet import Reference, distance_of_features, leaving_out
+from evaluator.frechet import Gaussian, distance_of_features, leaving_out
 from evaluator.interval import jackknife
 from evaluator.measurement import Measurement
 
 
-def by_class(features: Floats, asked: Integers, classes: int) -> Floats:
+def by_class(features: Features, asked: Integers, classes: int) -> Features:
     """Features (n, D) as (classes, n / classes, D), by the classes asked for (n,), each class's in their order.
 
     Raises LabelsError unless every class was asked for equally often.
@@ -37,12 +37,12 @@ def by_class(features: Floats, asked: Integers, classes: int) -> Floats:
     return features[np.argsort(asked, kind="stable")].reshape(classes, -1, features.shape[1])
 
 
-def class_fids(grouped: Floats, to: Sequence[Reference]) -> Floats:
+def class_fids(grouped: Features, to: Sequence[Gaussian]) -> Floats:
     """Distance of each class's features (classes, n, D) to the reference of the class, (classes,)."""
     return np.array([distance_of_features(features, real) for features, real in zip(grouped, to, strict=True)])
 
 
-def class_fid(grouped: Floats, to: Sequence[Reference], name: str) -> Measurement:
+def class_fid(grouped: Features, to: Sequence[Gaussian], name: str) -> Measurement:
     """Mean over the classes of the distances, with its jackknife interval; at least 40 images a class."""
     value = float(class_fids(grouped, to).mean())
     left_out = [leaving_out(features, real) for features, real in zip(grouped, to, strict=True)]

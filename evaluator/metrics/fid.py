@@ -6,12 +6,12 @@ of images (its bias goes as 1/n), which is why that number is part of the metric
 
 from __future__ import annotations
 
-from evaluator.arrays import Floats
-from evaluator.frechet import Reference, distance_interval
+from evaluator.arrays import Features
+from evaluator.frechet import Gaussian, distance_interval
 from evaluator.measurement import Measurement
 
 
-def fid(features: Floats, to: Reference, name: str) -> Measurement:
-    """Fréchet distance of features, float64 (n, D), n ≥ 40, with its jackknife interval."""
+def fid(features: Features, to: Gaussian, name: str) -> Measurement:
+    """Fréchet distance of features, (n, D), n ≥ 40, with its jackknife interval."""
     value, low, high = distance_interval(features, to)
     return Measurement(name, value, low, high, len(features))
