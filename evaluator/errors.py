@@ -6,6 +6,8 @@ EvaluatorError
 ├── LabelsError        the classes asked for are missing, or unfit for the images
 ├── FeaturesError      features or moments that no statistic can be computed from
 ├── UnknownMetricError no metric has that name
+├── ExtractorError     a network is not installed, not the one expected, or does not give what a metric needs
+├── RealImagesError    real images, their features or labels are not at hand
 └── PackError          a pack is missing, damaged, or cannot be built
 """
 
@@ -34,6 +36,14 @@ class FeaturesError(EvaluatorError):
 
 class UnknownMetricError(EvaluatorError):
     """No metric has that name."""
+
+
+class ExtractorError(EvaluatorError):
+    """A network is not installed, is not the one expected, or does not give what a metric needs."""
+
+
+class RealImagesError(EvaluatorError):
+    """The real images that a metric compares with, their features or their labels are not at hand."""
 
 
 class PackError(EvaluatorError):

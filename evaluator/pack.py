@@ -35,6 +35,8 @@ _SEAL = "# sha256 of everything below: "
 """First line of a card. A threshold with another digit would still be a threshold; packs of before have no such line."""
 
 Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("test", "train")
+"""The one that images are compared with where nothing is said first."""
 Tensors = dict[str, NDArray[np.generic]]
 
 

@@ -5,17 +5,20 @@ import numpy as np
 import pytest
 
 from evaluator.errors import CountError, ImagesError, LabelsError, UnknownMetricError
-from evaluator.evaluate import METRICS, Sample, describe, evaluate
+from evaluator.evaluate import METRICS, Against, Asked, evaluate, measure, named
 from evaluator.frechet import distance_of_features
+from evaluator.pack import public_pack
+from evaluator.reference import Reference
+from evaluator.sample import Sample
 
-TWO_THOUSAND = [name for name, variant in METRICS.items() if variant.n == 2_000 and not variant.needs_labels]
-BY_CLASS = [name for name, variant in METRICS.items() if variant.n == 2_000 and variant.needs_labels]
+STANDARD = Reference.of_pack(public_pack("mnist"))
+
+FROM_A_PACK = {
+    str(named(metric, 2_000, STANDARD)): line for metric, line in METRICS.items() if line.against is not Against.FEATURES
+}
+TWO_THOUSAND = [name for name, line in FROM_A_PACK.items() if line.asked is Asked.NOTHING] + ["fid2k_train_indomain"]
+BY_CLASS = [name for name, line in FROM_A_PACK.items() if line.asked is Asked.CLASS]
 TURNS = np.arange(2_000) % 10
-
-
-def test_every_name_states_its_count():
-    for name, variant in METRICS.items():
-        assert f"{variant.n // 1000}k" in name
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def sample(pack, fresh):
 
 @pytest.fixture(scope="module")
 def measured(sample):
-    return sample.measure(TWO_THOUSAND)
+    return measure(sample, TWO_THOUSAND)
 
 
 def test_measurements_are_named_ordered_and_bracketed(measured):
@@ -52,13 +55,13 @@ def test_identical_images_measure_identically_whatever_came_before(pack, fresh, 
 
 def test_features_do_not_depend_on_order_or_company(pack, fresh, sample):
     order = np.random.default_rng(0).permutation(len(fresh))[:600]
-    features = sample.features
-    assert Sample.of(fresh[order], pack).features == pytest.approx(features[order], abs=1e-9)
-    assert Sample.of(fresh[:7], pack).features == pytest.approx(features[:7], abs=1e-9)
+    features = sample.indomain.features
+    assert Sample.of(fresh[order], pack).indomain.features == pytest.approx(features[order], abs=1e-9)
+    assert Sample.of(fresh[:7], pack).indomain.features == pytest.approx(features[:7], abs=1e-9)
 
 
 def test_fid_is_the_distance_of_the_features_to_the_packs_moments(pack, sample, measured):
-    found, features = measured, sample.features
+    found, features = measured, sample.indomain.features
     assert found["fid2k_test_indomain"].value == distance_of_features(features, pack.test)
     assert found["fid2k_train_indomain"].value == distance_of_features(features, pack.train)
 
@@ -78,13 +81,13 @@ def test_probabilities_are_the_networks_softmax(pack, fresh):
     with torch.inference_mode():
         scores = pack.classifier(torch.from_numpy(fresh[:5]).unsqueeze(1).float() / 255)
     expected = torch.softmax(scores, dim=1).numpy()
-    assert Sample.of(fresh[:5], pack).probabilities == pytest.approx(expected, abs=1e-5)
+    assert Sample.of(fresh[:5], pack).indomain.probabilities == pytest.approx(expected, abs=1e-5)
 
 
 def test_description_names_the_copies(pack, shapes, fresh):
     images = fresh.copy()
     images[12], images[1_500] = shapes.x_train[77], shapes.x_test[5]
-    found = describe(images, pack)
+    found = Sample.of(images, pack).describe()
     pairs = {(near.image, near.split, near.index, near.label) for near in found.closest[:2]}
     assert pairs == {(12, "train", 77, shapes.y_train[77]), (1_500, "test", 5, shapes.y_test[5])}
     assert all(near.distance == 0 and near.memorised for near in found.closest[:2])
@@ -95,7 +98,7 @@ def test_description_names_the_copies(pack, shapes, fresh):
 
 
 def test_description_of_few_images(pack, fresh):
-    assert len(describe(fresh[:3], pack).closest) == 3
+    assert len(Sample.of(fresh[:3], pack).describe().closest) == 3
 
 
 @pytest.mark.parametrize(
@@ -120,9 +123,30 @@ def test_another_count_than_the_name_states_is_refused(pack, fresh):
         evaluate(fresh[:-1], pack, ["fid2k_test_indomain"])
 
 
-def test_unknown_metric_is_refused_with_the_known_ones(pack, fresh):
-    with pytest.raises(UnknownMetricError, match=r"'fid'.*fid2k_test_indomain"):
-        evaluate(fresh, pack, ["fid"])
+@pytest.mark.parametrize(
+    "request_", ["fud", "fid2k_best_indomain", "fid2k_test_pixels", "fid2000_test_indomain", "fid02k_test_indomain", ""]
+)
+def test_unknown_metric_is_refused_with_the_known_ones(pack, fresh, request_):
+    with pytest.raises(UnknownMetricError, match=r"no metric is called .*fid, .*test or train.*indomain"):
+        evaluate(fresh, pack, [request_])
+
+
+@pytest.mark.parametrize(
+    ("request_", "full"),
+    [
+        ("fid", "fid2k_test_indomain"),
+        ("fid_train", "fid2k_train_indomain"),
+        ("fid_indomain", "fid2k_test_indomain"),
+        ("fid2k", "fid2k_test_indomain"),
+        ("class_fid_test", "class_fid2k_test_indomain"),
+        ("class_kl", "class_kl2k_uniform_indomain"),
+        ("duplicates", "duplicates2k_pixels"),
+        ("memorised", "memorised2k_traintest_pixels"),
+        ("fid2k_train_indomain", "fid2k_train_indomain"),
+    ],
+)
+def test_what_goes_without_saying_may_be_left_out(request_, full):
+    assert str(named(request_, 2_000, STANDARD)) == full
 
 
 @pytest.fixture(scope="module")
@@ -148,15 +172,15 @@ def test_real_images_of_the_classes_asked_for_measure_well(pack, measured_by_cla
 
 
 def test_class_fid_is_the_mean_of_the_distances_by_class(pack, asked, measured_by_class):
-    found = describe(asked, pack, TURNS)
-    features = Sample.of(asked, pack).features
+    found = Sample.of(asked, pack, TURNS).describe()
+    features = Sample.of(asked, pack).indomain.features
     expected = [distance_of_features(features[k::10], pack.test_by_class[k]) for k in range(10)]
     assert found.class_fids == pytest.approx(expected)
     assert measured_by_class["class_fid2k_test_indomain"].value == pytest.approx(np.mean(expected))
 
 
 def test_confusion_counts_what_was_asked_against_what_is_seen(pack, asked, measured_by_class):
-    found = describe(asked, pack, TURNS)
+    found = Sample.of(asked, pack, TURNS).describe()
     assert found.confusion.sum(axis=1).tolist() == [200] * 10
     assert np.array_equal(found.confusion.sum(axis=0), np.bincount(found.classes, minlength=10))
     assert np.trace(found.confusion) / 2_000 == measured_by_class["class_agreement2k_indomain"].value
@@ -168,8 +192,8 @@ def test_swapped_classes_are_worse_by_class_and_the_same_all_in_all(pack, asked,
     assert found["fid2k_test_indomain"] == evaluate(asked, pack, ["fid2k_test_indomain"])["fid2k_test_indomain"]
     assert found["class_agreement2k_indomain"].value < 0.05
     assert found["class_fid2k_test_indomain"].low > 10 * measured_by_class["class_fid2k_test_indomain"].high
-    seen = describe(asked, pack, swapped).confusion
-    assert np.array_equal(seen, np.roll(describe(asked, pack, TURNS).confusion, 1, axis=0))
+    seen = Sample.of(asked, pack, swapped).describe().confusion
+    assert np.array_equal(seen, np.roll(Sample.of(asked, pack, TURNS).describe().confusion, 1, axis=0))
 
 
 def test_one_image_a_class_agrees_and_is_far_by_class(pack, asked):
@@ -186,7 +210,7 @@ def test_the_order_of_the_classes_does_not_matter(pack, asked, measured_by_class
 
 
 def test_images_without_labels_have_no_classes_asked_for(pack, fresh):
-    found = describe(fresh, pack)
+    found = Sample.of(fresh, pack).describe()
     assert found.confusion is None
     assert found.class_fids is None
     for name in BY_CLASS:
