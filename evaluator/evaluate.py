@@ -63,6 +63,8 @@ class Metric:
     pixels: bool = False
     """Whether it looks at pixels; else at what an extractor makes of them."""
     asked: Asked = Asked.NOTHING
+    needs_pack: bool = False
+    """Whether it takes what only a pack holds: thresholds found on real images, or their codes."""
 
     def references(self, splits: Sequence[str]) -> Sequence[str | None]:
         """What may stand in a name as the reference, the first where the request leaves it out."""
@@ -118,8 +120,8 @@ METRICS = {
     "class_agreement": Metric(_class_agreement, Against.NOTHING, lower_is_better=False, asked=Asked.CLASS),
     "class_kl": Metric(_class_kl, Against.UNIFORM, lower_is_better=True),
     "confident": Metric(_confident, Against.NOTHING, lower_is_better=False),
-    "duplicates": Metric(_duplicates, Against.NOTHING, lower_is_better=True, pixels=True),
-    "memorised": Metric(_memorised, Against.CODES, lower_is_better=True, pixels=True),
+    "duplicates": Metric(_duplicates, Against.NOTHING, lower_is_better=True, pixels=True, needs_pack=True),
+    "memorised": Metric(_memorised, Against.CODES, lower_is_better=True, pixels=True, needs_pack=True),
 }
 """All metrics, by the first part of their names."""
 
