@@ -18,8 +18,10 @@ from evaluator.pack import PUBLIC, Pack, public_pack
 from grader.course import Course
 from grader.errors import CourseError, UsageError
 
-DATASETS = ("mnist", "fashion_mnist")
-"""Data sets that packs can be built for."""
+PACKED = ("mnist", "fashion_mnist")
+"""Data sets that there are public packs of, and private ones can be built for."""
+DATASETS = (*PACKED, "cifar10")
+"""Data sets that can be fetched and compared with."""
 
 
 def cache_folder() -> Path:
