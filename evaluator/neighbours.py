@@ -8,6 +8,7 @@ every machine.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,14 @@ class Projection:
             flat = centred(images[rows]).reshape(rows.stop - rows.start, -1)
             codes[rows] = np.clip(np.rint((flat - self.mean) @ self.axes), -127, 127)
         return codes
+
+    def decode(self, codes: Codes) -> Bytes:
+        """Images, uint8 (n, side, side), of codes, int8 (n, components): centred, and blurred to what so few numbers hold."""
+        side = math.isqrt(len(self.mean))
+        # the axes are orthogonal: dividing by their squared lengths turns the projection around
+        flat = self.mean + codes @ (self.axes / np.square(self.axes).sum(axis=0)).T
+        images: Bytes = np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(-1, side, side)
+        return images
 
 
 def fit(images: Bytes) -> Projection:

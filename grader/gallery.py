@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from evaluator.evaluate import Neighbour
 from evaluator.pack import Pack
+from evaluator.pictures.grids import beside, class_grid, grid
 from grader.interview import Images
 from grader.models import Artifact
-from grader.reports.pictures import admissible_png, grid
+from grader.reports.pictures import admissible_png
 from grader.spec import Task
 from grader.task import TaskGrading
 
@@ -15,6 +18,8 @@ SHOWN = 64
 COLUMNS = 8
 SHOWN_BY_CLASS = 4
 """Rows of a grid with a column for each class."""
+NEIGHBOURS, NEIGHBOURS_A_ROW = 16, 4
+"""Samples that are shown with their real neighbours."""
 
 
 def pictures(grading: TaskGrading, pack: Pack, reference: Path) -> tuple[Artifact, ...]:
@@ -28,8 +33,8 @@ def pictures(grading: TaskGrading, pack: Pack, reference: Path) -> tuple[Artifac
         ]
         if reference.exists():
             found.append(Artifact(name="reference.png", data=reference.read_bytes(), caption="the reference model"))
-        found.append(Artifact(name="real.png", data=sample_grid(_real(pack, task), task), caption="real images of the test set"))
-        found += _neighbours(grading)
+        found.append(Artifact(name="real.png", data=_real_grid(pack, task), caption="real images of the test set"))
+        found += _neighbours(grading, pack)
     for number, curve in enumerate(grading.curves, start=1):
         if admissible_png(curve):
             found.append(Artifact(name=f"curves-{number}.png", data=curve, caption="from your submitted notebook, not verified"))
@@ -48,40 +53,50 @@ def sample_grid(images: Images, task: Task) -> bytes:
         images: uint8 (n, *shape). Those of a conditional task take turns through the classes: the grid has a column for each.
         task: the task that they are of.
     """
-    return grid(images[: shown(task)], _columns(task), 2)
+    if task.conditional:
+        return _by_class(images, np.arange(len(images)) % len(task.classes), task)
+    return grid(images[:SHOWN], COLUMNS, scale=2)
 
 
-def _columns(task: Task) -> int:
-    return len(task.classes) if task.conditional else COLUMNS
+def _by_class(images: Images, labels: NDArray[np.integer], task: Task) -> bytes:
+    return class_grid(images, labels, len(task.classes), SHOWN_BY_CLASS, scale=2)
 
 
 def _caption(task: Task) -> str:
     if task.conditional:
-        return f"your generator, the first {SHOWN_BY_CLASS} samples of each class"
+        return f"your generator, the first {SHOWN_BY_CLASS} samples of each class, from left to right: {', '.join(task.classes)}"
     return f"your generator, first {SHOWN} samples"
 
 
 def _thumbnail(images: Images, task: Task) -> bytes:
     """Two rows, or one image of each class, in six grey levels: the thumbnail of even pure noise stays small."""
-    count = len(task.classes) if task.conditional else 2 * COLUMNS
-    return grid(images[:count] // 51 * 51, _columns(task))
+    columns = len(task.classes) if task.conditional else COLUMNS
+    return grid(images[: columns if task.conditional else 2 * columns] // 51 * 51, columns)
 
 
-def _real(pack: Pack, task: Task) -> Images:
-    """Real images: as many of each class, which take turns, for a conditional task; else in an order that looks like samples."""
-    if not task.conditional:
-        return pack.samples[np.random.default_rng(0).permutation(len(pack.samples))]
-    labels = pack.sample_labels
-    rank = np.array([np.count_nonzero(labels[:i] == label) for i, label in enumerate(labels)])
-    return pack.samples[np.lexsort((labels, rank))]
+def _real_grid(pack: Pack, task: Task) -> bytes:
+    """Real images: of each class as many, for a conditional task; else in an order that looks like samples."""
+    if task.conditional:
+        return _by_class(pack.samples, pack.sample_labels, task)
+    return sample_grid(pack.samples[np.random.default_rng(0).permutation(len(pack.samples))], task)
 
 
-def _neighbours(grading: TaskGrading) -> list[Artifact]:
-    """The samples that count as copies of real images, nearest first, where there are enough to hold the score."""
+def _neighbours(grading: TaskGrading, pack: Pack) -> list[Artifact]:
+    """The samples that count as copies, nearest first, each beside its real image, where there are enough to hold the score."""
     if grading.scorer is None or grading.images is None or not any(f.code == "memorisation" for f in grading.result.flags):
         return []
-    closest = grading.scorer.sample(grading.images).describe(2 * COLUMNS).closest
+    closest = grading.scorer.sample(grading.images).describe(NEIGHBOURS).closest
     copies = [n for n in closest if n.memorised]
-    where = ", ".join(f"{n.split} image {n.index}" for n in copies[:COLUMNS])
-    images = grading.images[[n.image for n in copies]]
-    return [Artifact(name="neighbours.png", data=grid(images, COLUMNS, 2), caption=f"samples nearest to real images: {where}")]
+    samples = grading.images[[n.image for n in copies]]
+    real = pack.projection.decode(pack.codes[[_row(n, pack) for n in copies]])
+    where = ", ".join(f"{n.split} image {n.index}" for n in copies[:NEIGHBOURS_A_ROW])
+    caption = (
+        f"samples nearest to real images, each with that image on its right, which is drawn from the {pack.codes.shape[1]} numbers that "
+        f"the pack keeps of it: centred and blurred; first row: {where}"
+    )
+    return [Artifact(name="neighbours.png", data=beside(samples, real, columns=NEIGHBOURS_A_ROW, scale=2), caption=caption)]
+
+
+def _row(neighbour: Neighbour, pack: Pack) -> int:
+    """Where the pack keeps the real image's code."""
+    return neighbour.index + (pack.card.train_images if neighbour.split == "test" else 0)

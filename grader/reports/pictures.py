@@ -1,17 +1,12 @@
-"""Pictures in reports: grids drawn from frames, and a check of the pictures that students bring along.
+"""Pictures in reports: a check of those that students bring along, and their way into a page.
 
 Nothing here decodes a student's picture: a decoder is a risk in the trusted process. What passes the check has a sane
 structure and size and is left to the reader's browser.
 """
 
 import base64
-import io
 import struct
 import zlib
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from grader.models import Artifact
 
@@ -19,67 +14,12 @@ MAX_BYTES = 1_000_000
 MAX_SIDE = 4_000
 MAX_PIXELS = 4_000_000
 
-_GAP = 64
-"""Grey level between the images of a grid."""
-
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 _PNG_ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
 _PNG_DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
-
-
-def grid(images: NDArray[np.uint8], columns: int, scale: int = 1, gap: int = 1) -> bytes:
-    """Images in rows of `columns`, as a lossless PNG.
-
-    Args:
-        images: uint8, (n, h, w) grey or (n, 3, h, w) colour, n ≥ 1.
-        columns: images a row; the last row may stay incomplete.
-        scale: whole-number enlargement, each pixel repeated.
-        gap: pixels between images, before the enlargement.
-
-    Raises:
-        ValueError: another type or shape.
-    """
-    tiles = _channels_last(images)
-    n, height, width, channels = tiles.shape
-    columns = min(columns, n)
-    rows = -(-n // columns)
-    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), _GAP, np.uint8)
-    for i, tile in enumerate(tiles):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
-        canvas[top : top + height, left : left + width] = tile
-    return _png(canvas.repeat(scale, 0).repeat(scale, 1))
-
-
-def pairs(images: NDArray[np.uint8], partners: NDArray[np.uint8], columns: int, scale: int = 1) -> bytes:
-    """Each image with its partner on its right (generated with nearest real, say), as a lossless PNG.
-
-    Args:
-        images, partners: uint8 of the same shape, as for `grid`.
-        columns: pairs a row.
-        scale: whole-number enlargement.
-
-    Raises:
-        ValueError: another type, or shapes that differ.
-    """
-    if images.shape != partners.shape:
-        raise ValueError(f"pairs need as many partners as images, of the same shape: {images.shape} and {partners.shape}")
-    return grid(np.concatenate([images, partners], axis=-1), columns, scale, gap=4)
-
-
-def _channels_last(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(n, h, w) or (n, 3, h, w) -> (n, h, w, channels)."""
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[1] != 3) or not images.size:
-        raise ValueError(f"a grid needs uint8 images (n, h, w) or (n, 3, h, w), not {images.dtype} {images.shape}")
-    return images[..., np.newaxis] if images.ndim == 3 else np.moveaxis(images, 1, -1)
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def data_uri(media_type: str, data: bytes) -> str | None:

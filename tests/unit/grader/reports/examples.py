@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from evaluator.pictures.grids import grid
 from grader.models import (
     Answer,
     CellOutput,
@@ -21,7 +22,6 @@ from grader.models import (
     TaskResult,
     Usage,
 )
-from grader.reports.pictures import grid
 
 WHEN = datetime(2026, 3, 5, 14, 7, tzinfo=UTC)
 

@@ -3,20 +3,15 @@ import io
 import struct
 import zlib
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from grader.reports import pictures
-from grader.reports.pictures import admissible_jpeg, admissible_png, checked_uri, data_uri, grid, pairs
+from grader.reports.pictures import admissible_jpeg, admissible_png, checked_uri, data_uri
 
 from .examples import noise
-
-
-def decoded(png: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png)))
 
 
 def encoded(mode: str, size: tuple[int, int], kind: str = "PNG", **options: object) -> bytes:
@@ -38,46 +33,6 @@ def header(width: int = 8, height: int = 8, depth: int = 8, colour: int = 0) -> 
 
 
 DATA, END = chunk(b"IDAT", zlib.compress(bytes(72))), chunk(b"IEND", b"")
-
-
-@pytest.mark.parametrize("shape", [(7, 5, 4), (7, 3, 5, 4)])
-def test_every_pixel_of_a_grid_is_where_it_belongs(shape: tuple[int, ...]) -> None:
-    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    pixels = decoded(grid(images, columns=3, scale=2, gap=1))
-    assert pixels.shape[:2] == (2 * (3 * 5 + 2), 2 * (3 * 4 + 2))
-    for i, image in enumerate(images):
-        top, left = 12 * (i // 3), 10 * (i % 3)
-        tile = pixels[top : top + 10 : 2, left : left + 8 : 2]
-        np.testing.assert_array_equal(tile, image if image.ndim == 2 else image.transpose(1, 2, 0))
-        np.testing.assert_array_equal(tile, pixels[top + 1 : top + 11 : 2, left + 1 : left + 9 : 2])
-
-
-def test_a_grid_wider_than_its_images_has_no_empty_columns() -> None:
-    assert decoded(grid(np.zeros((2, 4, 4), np.uint8), columns=8)).shape == (4, 9)
-
-
-def test_sixty_four_digits_are_small() -> None:
-    y, x = np.mgrid[:28, :28]
-    rings = [np.clip(300 - 60 * abs(np.hypot(y - 14 - i % 3, x - 14) - 5 - i % 5), 0, 255) for i in range(64)]
-    assert len(grid(np.array(rings, np.uint8), columns=8)) < 20_000
-
-
-def test_pairs_put_the_partner_on_the_right() -> None:
-    left, right = np.full((3, 4, 4), 10, np.uint8), np.full((3, 4, 4), 200, np.uint8)
-    pixels = decoded(pairs(left, right, columns=2))
-    assert pixels.shape == (4 + 4 + 4, 8 + 4 + 8)
-    assert (pixels[:4, :4] == 10).all() and (pixels[:4, 4:8] == 200).all() and (pixels[8:, 4:8] == 200).all()
-
-
-@pytest.mark.parametrize("images", [np.zeros((2, 4, 4)), np.zeros((2, 4, 4, 3), np.uint8), np.zeros((0, 4, 4), np.uint8)])
-def test_other_arrays_are_refused(images: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="uint8 images"):
-        grid(images, columns=2)
-
-
-def test_pairs_of_different_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="same shape"):
-        pairs(np.zeros((2, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8), columns=2)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P", "I;16"])

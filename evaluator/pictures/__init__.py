@@ -1,0 +1,1 @@
+"""Pictures for notebooks and reports: grids of images as PNG, and charts."""
