@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.linalg import blas
 
 from evaluator.arrays import Features, Floats
@@ -26,6 +25,8 @@ from evaluator.interval import BLOCKS, jackknife
 
 _ROWS = 2048
 """Features that are held in double precision at a time."""
+_LARGE = 512
+"""Eigenvalues beyond which torch's second of importing is worth it."""
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,15 @@ def leaving_out(features: Features, to: Gaussian) -> Callable[[int, int], float]
 def _sum_of_roots(symmetric: Floats) -> float:
     """Sum of the square roots of a matrix's eigenvalues; those that rounding made negative count as 0.
 
-    By torch: its library's threads share the work, where those of numpy's mostly wait for each other.
+    Large ones by torch, whose library's threads share the work where numpy's mostly wait for each other. It may answer with
+    another last digit when it is asked again; what is graded by is small, and numpy answers the same.
     """
-    values = torch.linalg.eigvalsh(torch.from_numpy(symmetric)).numpy()
+    if len(symmetric) > _LARGE:
+        import torch  # takes a second
+
+        values = torch.linalg.eigvalsh(torch.from_numpy(symmetric)).numpy()
+    else:
+        values = np.linalg.eigvalsh(symmetric)
     return float(np.sqrt(np.maximum(values, 0)).sum())
 
 
