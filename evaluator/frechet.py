@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluator.arrays import Features, Floats
-from evaluator.errors import FeaturesError
+from evaluator.features import check_dimension, checked_features
 from evaluator.interval import BLOCKS, jackknife
 
 
@@ -47,7 +47,7 @@ class Gaussian:
 
 def moments(features: Features) -> Moments:
     """Mean and covariance of features, float (n, D); raises FeaturesError for n < 2 or values that are not finite."""
-    x = _checked(features, least=2)
+    x = checked_features(features, least=2)
     centred = x - x.mean(axis=0)
     return Moments(x.mean(axis=0), centred.T @ centred / (len(x) - 1))
 
@@ -64,7 +64,7 @@ def factored(of: Moments) -> Gaussian:
 
 def distance(of: Moments, to: Gaussian) -> float:
     """Fréchet distance between moments and a reference of the same dimension; never below 0."""
-    _same_dimension(len(of.mean), to)
+    check_dimension(len(of.mean), len(to.mean))
     inner = to.factor.T @ of.covariance @ to.factor
     root = float(np.sqrt(np.maximum(np.linalg.eigvalsh(inner), 0)).sum())
     return _assemble(of.mean, float(np.trace(of.covariance)), root, to)
@@ -72,10 +72,10 @@ def distance(of: Moments, to: Gaussian) -> float:
 
 def distance_of_features(features: Features, to: Gaussian) -> float:
     """Fréchet distance of features, float (n, D), n ≥ 2; by the n×n Gram matrix where n < D."""
-    x = _checked(features, least=2)
+    x = checked_features(features, least=2)
     if len(x) >= x.shape[1]:
         return distance(moments(x), to)
-    _same_dimension(x.shape[1], to)
+    check_dimension(x.shape[1], len(to.mean))
     centred = x - x.mean(axis=0)
     projected = centred @ to.factor
     gram = projected @ projected.T / (len(x) - 1)
@@ -88,7 +88,7 @@ def distance_interval(features: Features, to: Gaussian) -> tuple[float, float, f
 
     Images must be in random order, or in one in which classes take turns: the jackknife's blocks are runs of them.
     """
-    x = _checked(features, least=2 * BLOCKS)
+    x = checked_features(features, least=2 * BLOCKS)
     value = distance_of_features(x, to)
     low, high = jackknife(value, leaving_out(x, to), len(x))
     return value, max(low, 0.0), high
@@ -100,7 +100,7 @@ def leaving_out(features: Features, to: Gaussian) -> Callable[[int, int], float]
     It comes from sums over all images less the sums over those left out, about a common origin near the mean so that
     nothing is lost to rounding. Needs at least 40 images, and a twentieth of them or fewer left out.
     """
-    x = _checked(features, least=2 * BLOCKS)
+    x = checked_features(features, least=2 * BLOCKS)
     if len(x) - len(x) // BLOCKS <= x.shape[1]:
         return lambda start, stop: distance_of_features(np.concatenate([x[:start], x[stop:]]), to)
     origin = x.mean(axis=0)
@@ -118,20 +118,3 @@ def leaving_out(features: Features, to: Gaussian) -> Callable[[int, int], float]
 
 def _assemble(mean: Floats, trace: float, root: float, to: Gaussian) -> float:
     return max(float(np.square(mean - to.mean).sum()) + trace + to.trace - 2 * root, 0.0)
-
-
-def _same_dimension(dimension: int, to: Gaussian) -> None:
-    if dimension != len(to.mean):
-        raise FeaturesError(
-            f"features have {dimension} dimensions, the reference {len(to.mean)}: they come from different extractors"
-        )
-
-
-def _checked(features: Features, least: int) -> Floats:
-    if features.ndim != 2:
-        raise FeaturesError(f"features have shape {features.shape}, expected (images, dimensions)")
-    if len(features) < least:
-        raise FeaturesError(f"features of {len(features)} images, expected at least {least}")
-    if not np.isfinite(features).all():
-        raise FeaturesError("features hold NaN or infinity, expected finite numbers")
-    return features.astype(np.float64, copy=False)
