@@ -52,10 +52,7 @@ def squared_distances(of: Features, to: Features) -> Iterator[tuple[slice, slice
     origin = to.mean(axis=0, dtype=np.float64)
     for rows in chunks(len(of), ROWS):
         x = of[rows] - origin
-        lengths = np.square(x).sum(axis=1)[:, None]
+        left = np.column_stack([x, np.square(x).sum(axis=1), np.ones(len(x))])
         for columns in chunks(len(to), COLUMNS):
             y = to[columns] - origin
-            tile = x @ (-2 * y).T
-            tile += lengths
-            tile += np.square(y).sum(axis=1)
-            yield rows, columns, tile
+            yield rows, columns, left @ np.column_stack([-2 * y, np.ones(len(y)), np.square(y).sum(axis=1)]).T
