@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from evaluator.arrays import Bytes, Floats
+from evaluator.arrays import Bytes, Floats, Integers
 from evaluator.images import chunks
 from evaluator.interval import wilson
 from evaluator.measurement import Measurement
@@ -37,19 +37,34 @@ def closest_other(images: Bytes) -> Floats:
     return distances
 
 
+def near_others(images: Bytes, near: float) -> Integers:
+    """How many other images are within the pixel distance `near` of each, uint8 (n, …); (n,)."""
+    others = np.zeros(len(images), dtype=np.int64)
+    for rows, columns, squared in _pairs(images):
+        close = np.sqrt(squared) <= near
+        others[rows] += close.sum(axis=1)
+        others[columns] += close.sum(axis=0)
+    return others
+
+
 def near_pairs(images: Bytes, near: float) -> int:
     """Number of pairs of images, uint8 (n, …), within the pixel distance `near`; of k equal ones k (k − 1) / 2."""
-    return sum(int((np.sqrt(squared) <= near).sum()) for _, _, squared in _pairs(images))
+    return int(near_others(images, near).sum()) // 2
 
 
 def duplicates(images: Bytes, near: float, name: str) -> Measurement:
-    """Share of images with another one within the pixel distance `near`; Wilson interval.
+    """Share of images with another one within the pixel distance `near`; two equal images count as two.
 
-    Two equal images count as two. Repeats come in groups, so the interval is a little too narrow for few, large groups.
+    Wilson's interval takes images for independent, but the two of a pair count together or not at all. One of a larger group
+    does not hang on one other. The variance is that of independent images times 1 + the share, among repeated images, of those
+    with a single near one (2 where all are pairs, and where none is found, for then the first would be one); by this the
+    number of images is divided.
     """
-    repeated = int((closest_other(images) <= near).sum())
-    low, high = wilson(repeated, len(images))
-    return Measurement(name, repeated / len(images), low, high, len(images))
+    others = near_others(images, near)
+    n, repeated, paired = len(images), int((others > 0).sum()), int((others == 1).sum())
+    together = 1 + (paired / repeated if repeated else 1)
+    low, high = wilson(repeated / together, n / together)
+    return Measurement(name, repeated / n, low, high, n)
 
 
 def _pairs(images: Bytes) -> Iterator[tuple[slice, slice, Floats]]:

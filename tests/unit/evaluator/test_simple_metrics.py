@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from evaluator.frechet import distance_of_features, factored, moments
+from evaluator.interval import wilson
 from evaluator.metrics.agreement import class_agreement, confusion
 from evaluator.metrics.class_fid import by_class, class_fid
 from evaluator.metrics.confidence import confident
@@ -112,6 +113,19 @@ def test_duplicates_counts_both_of_a_pair():
     images = np.random.default_rng(0).integers(0, 256, (10, 28, 28)).astype(np.uint8)
     images[7] = images[2]
     assert duplicates(images, 100.0, "d").value == 0.2
+
+
+def test_interval_counts_pairs_once_and_larger_groups_by_image():
+    images = np.random.default_rng(0).integers(0, 256, (100, 28, 28)).astype(np.uint8)
+    images[1], images[3], images[5], images[6] = images[0], images[2], images[4], images[4]
+    found = duplicates(images, 100.0, "d")
+    assert found.value == 0.07
+    assert (found.low, found.high) == pytest.approx(wilson(7 / (1 + 4 / 7), 100 / (1 + 4 / 7)))
+
+
+def test_interval_without_duplicates_is_that_of_pairs():
+    found = duplicates(np.random.default_rng(0).integers(0, 256, (100, 28, 28)).astype(np.uint8), 100.0, "d")
+    assert (found.value, found.low, found.high) == (0, *wilson(0, 50))
 
 
 def test_duplicates_sees_through_one_level_of_noise():
