@@ -20,6 +20,7 @@ from scipy.linalg import blas
 
 from evaluator.arrays import Features, Floats
 from evaluator.errors import FeaturesError
+from evaluator.features import check_dimension, checked_features
 from evaluator.images import chunks
 from evaluator.interval import BLOCKS, jackknife
 
@@ -109,7 +110,7 @@ def _blocks(batches: Iterable[Features]) -> Iterator[Floats]:
     block, filled = np.empty((0, 0)), 0
     for batch in batches:
         for rows in chunks(len(batch), _ROWS):
-            piece = _checked(batch[rows], least=1)
+            piece = checked_features(batch[rows], least=1)
             if not block.size:
                 block = np.empty((_ROWS, piece.shape[1]))
             if piece.shape[1] != block.shape[1]:
@@ -138,7 +139,7 @@ def factored(of: Moments) -> Gaussian:
 
 def distance(of: Moments, to: Gaussian) -> float:
     """Fréchet distance between moments and a reference of the same dimension; never below 0."""
-    _same_dimension(len(of.mean), to)
+    check_dimension(len(of.mean), len(to.mean))
     # Products with a triangle cost half of what general ones do; BLAS wants columns, which the transposes of our rows are.
     upper = to.factor.T
     inner = blas.dtrmm(1.0, upper, blas.dtrmm(1.0, upper, of.covariance.T), side=1, trans_a=1, overwrite_b=1)
@@ -149,8 +150,8 @@ def distance_of_features(features: Features, to: Gaussian) -> float:
     """Fréchet distance of features, float (n, D), n ≥ 2; by the n×n Gram matrix where n < D."""
     if features.ndim != 2 or len(features) >= features.shape[1]:
         return distance(moments(features), to)
-    x = _checked(features, least=2)
-    _same_dimension(x.shape[1], to)
+    x = checked_features(features, least=2)
+    check_dimension(x.shape[1], len(to.mean))
     centred = x - x.mean(axis=0)
     projected = centred @ to.factor
     root = _sum_of_roots(projected @ projected.T / (len(x) - 1))
@@ -174,7 +175,7 @@ def leaving_out(features: Features, to: Gaussian) -> Callable[[int, int], float]
     It comes from the sums over all images less those over the ones left out, each about its own mean so that nothing is
     lost to rounding. Needs at least 40 images, and a twentieth of them or fewer left out.
     """
-    n, dimension = len(features), _checked(features[: 2 * BLOCKS], least=2 * BLOCKS).shape[1]
+    n, dimension = len(features), checked_features(features[: 2 * BLOCKS], least=2 * BLOCKS).shape[1]
     if n - n // BLOCKS <= dimension:
         return lambda start, stop: distance_of_features(np.concatenate([features[:start], features[stop:]]), to)
     everything = _scatter([features], least=2)
@@ -198,20 +199,3 @@ def _sum_of_roots(symmetric: Floats) -> float:
 
 def _assemble(mean: Floats, trace: float, root: float, to: Gaussian) -> float:
     return max(float(np.square(mean - to.mean).sum()) + trace + to.trace - 2 * root, 0.0)
-
-
-def _same_dimension(dimension: int, to: Gaussian) -> None:
-    if dimension != len(to.mean):
-        raise FeaturesError(
-            f"features have {dimension} dimensions, the reference {len(to.mean)}: they come from different extractors"
-        )
-
-
-def _checked(features: Features, least: int) -> Floats:
-    if features.ndim != 2:
-        raise FeaturesError(f"features have shape {features.shape}, expected (images, dimensions)")
-    if len(features) < least:
-        raise FeaturesError(f"features of {len(features)} images, expected at least {least}")
-    if not np.isfinite(features).all():
-        raise FeaturesError("features hold NaN or infinity, expected finite numbers")
-    return features.astype(np.float64, copy=False)
