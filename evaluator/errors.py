@@ -5,6 +5,7 @@ EvaluatorError
 │   └── CountError     not the number of images that the metric's name states
 ├── LabelsError        the classes asked for are missing, or unfit for the images
 ├── FeaturesError      features or moments that no statistic can be computed from
+├── ExtractorError     a network that makes features is missing, damaged, or another one
 ├── UnknownMetricError no metric has that name
 └── PackError          a pack is missing, damaged, or cannot be built
 """
@@ -30,6 +31,10 @@ class LabelsError(EvaluatorError):
 
 class FeaturesError(EvaluatorError):
     """Features or moments hold NaN or infinity, disagree in dimension, or come from too few images."""
+
+
+class ExtractorError(EvaluatorError):
+    """A network that makes features cannot be loaded: a package is missing, or a file is damaged or another network's."""
 
 
 class UnknownMetricError(EvaluatorError):
