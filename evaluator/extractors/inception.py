@@ -193,17 +193,9 @@ def _verified(path: Path) -> bytes:
 
 def _layers(data: bytes) -> Any:
     """The network without its check of sizes: from (n, 3, 299, 299) to (n, 2048, 1, 1)."""
-    with _no_deprecation():
-        return torch.jit.load(io.BytesIO(data), map_location="cpu").eval().net.layers  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _no_deprecation() -> Iterator[None]:
-    """Without torch's advice to export models another way: the file is what its publishers made it."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        yield
+        warnings.filterwarnings("ignore", category=FutureWarning)  # advice to export models another way, meant for publishers
+        return torch.jit.load(io.BytesIO(data), map_location="cpu").eval().net.layers  # type: ignore[no-untyped-call]
 
 
 def _openvino(layers: Any) -> _Network:
@@ -237,14 +229,15 @@ def _openvino(layers: Any) -> _Network:
 
 def _torch(layers: Any, backend: Backend) -> _Network:
     device = "cuda" if backend == "cuda" else "cpu"
-    with _no_deprecation():
-        frozen = torch.jit.freeze(layers.to(device=device, memory_format=torch.channels_last))
+    network = layers.to(
+        device=device, memory_format=torch.channels_last
+    )  # 10 % less than with channels first; freezing adds nothing
 
     def run(batches: Iterable[tuple[int, Bytes]], features: NDArray[np.float32]) -> None:
         with torch.inference_mode(), full_precision():
             for start, batch in batches:
                 large = prepared(batch, device).contiguous(memory_format=torch.channels_last)
-                features[start : start + len(batch)] = frozen(large).flatten(1).cpu().numpy()
+                features[start : start + len(batch)] = network(large).flatten(1).cpu().numpy()
 
     return run
 
