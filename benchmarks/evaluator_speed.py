@@ -76,10 +76,10 @@ def published_weights(layers: Any) -> dict[str, Any]:
 def write_weights(folder: Path) -> None:
     import torch
 
-    from evaluator.extractors.inception import _verified, _weights_file
+    from evaluator.extractors.inception import published
 
     warnings.filterwarnings("ignore", category=FutureWarning)  # advice to export models another way
-    script = torch.jit.load(io.BytesIO(_verified(_weights_file())))
+    script = torch.jit.load(io.BytesIO(published()))
     checkpoints = folder / "hub" / "checkpoints"  # where torch.hub, and so pytorch-fid, looks before it downloads
     checkpoints.mkdir(parents=True)
     torch.save(published_weights(script.net.layers), checkpoints / STATE)

