@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "solutions"), str(REPOSITORY / "benchmarks")]
 
 from generate import LABS, SOLUTIONS, samples  # noqa: E402
-from inception_fid import CACHE, extract, network, reference_features  # noqa: E402
+from inception_fid import CACHE, network, reference_features  # noqa: E402
 
 from evaluator.evaluate import measure  # noqa: E402
 from evaluator.frechet import distance_interval, factored, moments  # noqa: E402
@@ -54,9 +54,9 @@ def indomain(images: np.ndarray, task: Task) -> dict[str, float]:
 
 def inception(images: np.ndarray, dataset: str, data: Path, cache: Path) -> dict[str, float]:
     """FID in the official Inception features, with its 95 % interval."""
-    run, _ = network()
+    run = network()
     real = factored(moments(reference_features(dataset, data, cache, run)))
-    value, low, high = distance_interval(extract(images, run, "generated images"), real)
+    value, low, high = distance_interval(run.extract(images).features, real)
     return {"fid10k_test_inception": value, "fid10k_test_inception_low": low, "fid10k_test_inception_high": high}
 
 

@@ -5,6 +5,7 @@ EvaluatorError
 │   └── CountError     not the number of images that the metric's name states
 ├── LabelsError        the classes asked for are missing, or unfit for the images
 ├── FeaturesError      features or moments that no statistic can be computed from
+├── ExtractorError     a network that makes features is missing, damaged, or another one
 ├── UnknownMetricError no metric has that name
 ├── ExtractorError     a network is not installed, not the one expected, or does not give what a metric needs
 ├── RealImagesError    real images, their features or labels are not at hand
@@ -32,6 +33,10 @@ class LabelsError(EvaluatorError):
 
 class FeaturesError(EvaluatorError):
     """Features or moments hold NaN or infinity, disagree in dimension, or come from too few images."""
+
+
+class ExtractorError(EvaluatorError):
+    """A network that makes features cannot be loaded: a package is missing, or a file is damaged or another network's."""
 
 
 class UnknownMetricError(EvaluatorError):
