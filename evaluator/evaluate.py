@@ -11,20 +11,33 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import product
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.arrays import Features, Floats, Integers
 from evaluator.errors import CountError, UnknownMetricError
+from evaluator.frechet import Gaussian
 from evaluator.images import Images
 from evaluator.measurement import Measurement
 from evaluator.metrics.agreement import class_agreement
+from evaluator.metrics.authenticity import authenticity, own_nearest
+from evaluator.metrics.birthday import support
 from evaluator.metrics.class_fid import class_fid
 from evaluator.metrics.confidence import confident
-from evaluator.metrics.duplicates import duplicates
+from evaluator.metrics.duplicates import duplicates, near_pairs
+from evaluator.metrics.fd_infinity import fd_infinity
 from evaluator.metrics.fid import fid
 from evaluator.metrics.histogram import class_kl
+from evaluator.metrics.inception_score import inception_score
+from evaluator.metrics.kid import kid
 from evaluator.metrics.memorisation import memorised
+from evaluator.metrics.mode_coverage import mode_coverage
+from evaluator.metrics.multilabel import exact_match, extra_labels, topk_accuracy
+from evaluator.metrics.ndb import Bins, fit_bins, js, ndb
+from evaluator.metrics.prdc import Neighbourhoods, coverage, density, precision, recall
+from evaluator.metrics.vendi import vendi
 from evaluator.names import MetricName, count
 from evaluator.pack import Pack
 from evaluator.reference import Reference
@@ -52,11 +65,14 @@ class Asked(Enum):
     LABELS = "each image's labels, several at a time"
 
 
+Measure: TypeAlias = Callable[[Sample, MetricName], Measurement]
+
+
 @dataclass(frozen=True)
 class Metric:
     """A line of the table."""
 
-    measure: Callable[[Sample, MetricName], Measurement]
+    measure: Measure
     against: Against
     lower_is_better: bool | None
     """None where neither end is good."""
@@ -80,21 +96,46 @@ class Metric:
         return PIXELS if self.pixels else network
 
 
-def _fid(sample: Sample, name: MetricName) -> Measurement:
-    return fid(sample.seen_by(name.extractor).features, sample.reference.gaussian(_split(name), name.extractor), str(name))
+def _of_features(measured: Callable[[Features, str], Measurement]) -> Measure:
+    return lambda sample, name: measured(sample.seen_by(name.extractor).features, str(name))
+
+
+def _of_probabilities(measured: Callable[[Floats, str], Measurement]) -> Measure:
+    return lambda sample, name: measured(sample.seen_by(name.extractor).probabilities, str(name))
+
+
+def _to_moments(measured: Callable[[Features, Gaussian, str], Measurement]) -> Measure:
+    def measure(sample: Sample, name: MetricName) -> Measurement:
+        to = sample.reference.gaussian(_split(name), name.extractor)
+        return measured(sample.seen_by(name.extractor).features, to, str(name))
+
+    return measure
+
+
+def _by_neighbourhoods(measured: Callable[[Neighbourhoods, str], Measurement]) -> Measure:
+    return lambda sample, name: measured(sample.seen_by(name.extractor).neighbourhoods(_split(name)), str(name))
+
+
+def _by_bins(measured: Callable[[Features, Bins, str], Measurement]) -> Measure:
+    def measure(sample: Sample, name: MetricName) -> Measurement:
+        bins = sample.reference.derived("bins", _split(name), name.extractor, fit_bins)
+        return measured(sample.seen_by(name.extractor).features, bins, str(name))
+
+    return measure
+
+
+def _of_labels(measured: Callable[[Floats, Integers, str], Measurement]) -> Measure:
+    return lambda sample, name: measured(sample.seen_by(name.extractor).probabilities, sample.asked_labels, str(name))
+
+
+def _kid(sample: Sample, name: MetricName) -> Measurement:
+    real = sample.reference.features(_split(name), name.extractor)
+    return kid(sample.seen_by(name.extractor).features, real, str(name))
 
 
 def _class_fid(sample: Sample, name: MetricName) -> Measurement:
     to = sample.reference.gaussians_by_class(_split(name), name.extractor)
     return class_fid(sample.seen_by(name.extractor).by_class(len(to)), to, str(name))
-
-
-def _class_kl(sample: Sample, name: MetricName) -> Measurement:
-    return class_kl(sample.seen_by(name.extractor).probabilities, str(name))
-
-
-def _confident(sample: Sample, name: MetricName) -> Measurement:
-    return confident(sample.seen_by(name.extractor).probabilities, str(name))
 
 
 def _class_agreement(sample: Sample, name: MetricName) -> Measurement:
@@ -105,8 +146,18 @@ def _duplicates(sample: Sample, name: MetricName) -> Measurement:
     return duplicates(sample.pixels, sample.pack.card.thresholds.near_duplicate, str(name))
 
 
+def _birthday(sample: Sample, name: MetricName) -> Measurement:
+    near = sample.pack.card.thresholds.near_duplicate
+    return support(near_pairs(sample.pixels, near), len(sample.images), str(name))
+
+
 def _memorised(sample: Sample, name: MetricName) -> Measurement:
     return memorised(sample.nearest[0], sample.pack.card.thresholds.memorised, str(name))
+
+
+def _authentic(sample: Sample, name: MetricName) -> Measurement:
+    own = sample.reference.once("own nearest", lambda: own_nearest(sample.pack.codes))
+    return authenticity(*sample.nearest, own, str(name))
 
 
 def _split(name: MetricName) -> str:
@@ -114,14 +165,32 @@ def _split(name: MetricName) -> str:
     return name.reference
 
 
+LOWER, HIGHER = True, False
+
 METRICS = {
-    "fid": Metric(_fid, Against.MOMENTS, lower_is_better=True),
-    "class_fid": Metric(_class_fid, Against.MOMENTS, lower_is_better=True, asked=Asked.CLASS),
-    "class_agreement": Metric(_class_agreement, Against.NOTHING, lower_is_better=False, asked=Asked.CLASS),
-    "class_kl": Metric(_class_kl, Against.UNIFORM, lower_is_better=True),
-    "confident": Metric(_confident, Against.NOTHING, lower_is_better=False),
-    "duplicates": Metric(_duplicates, Against.NOTHING, lower_is_better=True, pixels=True, needs_pack=True),
-    "memorised": Metric(_memorised, Against.CODES, lower_is_better=True, pixels=True, needs_pack=True),
+    "fid": Metric(_to_moments(fid), Against.MOMENTS, LOWER),
+    "fd_infinity": Metric(_to_moments(fd_infinity), Against.MOMENTS, LOWER),
+    "kid": Metric(_kid, Against.FEATURES, LOWER),
+    "class_fid": Metric(_class_fid, Against.MOMENTS, LOWER, asked=Asked.CLASS),
+    "is": Metric(_of_probabilities(inception_score), Against.NOTHING, HIGHER),
+    "precision": Metric(_by_neighbourhoods(precision), Against.FEATURES, HIGHER),
+    "recall": Metric(_by_neighbourhoods(recall), Against.FEATURES, HIGHER),
+    "density": Metric(_by_neighbourhoods(density), Against.FEATURES, HIGHER),
+    "coverage": Metric(_by_neighbourhoods(coverage), Against.FEATURES, HIGHER),
+    "class_agreement": Metric(_class_agreement, Against.NOTHING, HIGHER, asked=Asked.CLASS),
+    "topk_accuracy": Metric(_of_labels(topk_accuracy), Against.NOTHING, HIGHER, asked=Asked.LABELS),
+    "exact_match": Metric(_of_labels(exact_match), Against.NOTHING, HIGHER, asked=Asked.LABELS),
+    "extra_labels": Metric(_of_labels(extra_labels), Against.NOTHING, LOWER, asked=Asked.LABELS),
+    "confident": Metric(_of_probabilities(confident), Against.NOTHING, HIGHER),
+    "class_kl": Metric(_of_probabilities(class_kl), Against.UNIFORM, LOWER),
+    "mode_coverage": Metric(_of_probabilities(mode_coverage), Against.NOTHING, HIGHER),
+    "ndb": Metric(_by_bins(ndb), Against.FEATURES, LOWER),
+    "js": Metric(_by_bins(js), Against.FEATURES, LOWER),
+    "vendi": Metric(_of_features(vendi), Against.NOTHING, HIGHER),
+    "duplicates": Metric(_duplicates, Against.NOTHING, LOWER, pixels=True, needs_pack=True),
+    "birthday": Metric(_birthday, Against.NOTHING, HIGHER, pixels=True, needs_pack=True),
+    "memorised": Metric(_memorised, Against.CODES, LOWER, pixels=True, needs_pack=True),
+    "authentic": Metric(_authentic, Against.CODES, None, pixels=True, needs_pack=True),
 }
 """All metrics, by the first part of their names."""
 

@@ -142,6 +142,10 @@ class Reference:
         """What `work` makes of the features of a split, done once; `what` names it."""
         return self._once((what, split, extractor), lambda: work(self.features(split, extractor)))
 
+    def once(self, what: str, work: Callable[[], T]) -> T:
+        """What `work` makes of the real images as a pack has them, done once; `what` names it."""
+        return self._once((what,), work)
+
     def _once(self, key: tuple[object, ...], work: Callable[[], T]) -> T:
         if key not in self._known:
             self._known[key] = work()

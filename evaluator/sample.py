@@ -16,6 +16,7 @@ from evaluator.labels import checked_labels
 from evaluator.metrics.agreement import confusion
 from evaluator.metrics.class_fid import by_class, class_fids
 from evaluator.metrics.histogram import class_counts
+from evaluator.metrics.prdc import Neighbourhoods
 from evaluator.neighbours import nearest
 from evaluator.pack import Pack, Split
 from evaluator.reference import Reference
@@ -156,6 +157,7 @@ class View:
 
     sample: Sample
     extractor: str
+    _neighbourhoods: dict[str, Neighbourhoods] = field(default_factory=dict, repr=False)
 
     @cached_property
     def extraction(self) -> Extraction:
@@ -178,6 +180,12 @@ class View:
     def confusion(self) -> Integers:
         """(classes, classes), images asked for as the row's class that are most likely of the column's."""
         return confusion(self.probabilities, self.sample.asked)
+
+    def neighbourhoods(self, split: str) -> Neighbourhoods:
+        """Who lies in whose ball, among these and the real images of a split."""
+        if split not in self._neighbourhoods:
+            self._neighbourhoods[split] = Neighbourhoods.of(self.features, self.sample.reference.features(split, self.extractor))
+        return self._neighbourhoods[split]
 
     def by_class(self, classes: int) -> Features:
         """Features (classes, n / classes, D) by the classes asked for; raises LabelsError where some came more often."""
