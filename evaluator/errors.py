@@ -5,9 +5,8 @@ EvaluatorError
 │   └── CountError     not the number of images that the metric's name states
 ├── LabelsError        the classes asked for are missing, or unfit for the images
 ├── FeaturesError      features or moments that no statistic can be computed from
-├── ExtractorError     a network that makes features is missing, damaged, or another one
 ├── UnknownMetricError no metric has that name
-├── ExtractorError     a network is not installed, not the one expected, or does not give what a metric needs
+├── ExtractorError     a network cannot be loaded, or lacks what a metric needs
 ├── RealImagesError    real images, their features or labels are not at hand
 └── PackError          a pack is missing, damaged, or cannot be built
 """
@@ -36,15 +35,11 @@ class FeaturesError(EvaluatorError):
 
 
 class ExtractorError(EvaluatorError):
-    """A network that makes features cannot be loaded: a package is missing, or a file is damaged or another network's."""
+    """A network cannot be loaded (a package is missing, a file is damaged or another network's), or lacks what a metric needs."""
 
 
 class UnknownMetricError(EvaluatorError):
     """No metric has that name."""
-
-
-class ExtractorError(EvaluatorError):
-    """A network is not installed, is not the one expected, or does not give what a metric needs."""
 
 
 class RealImagesError(EvaluatorError):
