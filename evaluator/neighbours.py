@@ -43,11 +43,12 @@ class Projection:
         return codes
 
     def decode(self, codes: Codes) -> Bytes:
-        """Images, uint8 (n, side, side), of codes, int8 (n, components): centred, and blurred to what so few numbers hold."""
+        """Pictures, uint8 (n, side, side), of codes, int8 (n, components): blurred, as encoding saw them, the brightest pixel white."""
         side = math.isqrt(len(self.mean))
         # the axes are orthogonal: dividing by their squared lengths turns the projection around
-        flat = self.mean + codes @ (self.axes / np.square(self.axes).sum(axis=0)).T
-        images: Bytes = np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(-1, side, side)
+        flat = np.maximum(self.mean + codes @ (self.axes / np.square(self.axes).sum(axis=0)).T, 0)
+        white = np.maximum(flat.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        images: Bytes = np.rint(flat / white * 255).astype(np.uint8).reshape(-1, side, side)
         return images
 
 
