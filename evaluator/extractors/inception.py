@@ -116,8 +116,8 @@ class _Head:
         try:
             data = path.read_bytes()
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-            weights = state["fc.weight"]
-            same = all(torch.allclose(state[theirs], layers.get_parameter(ours), atol=1e-6) for ours, theirs in _TWINS.items())
+            weights, own = state["fc.weight"], layers.state_dict()
+            same = all(torch.allclose(state[theirs], own[ours], atol=1e-6) for ours, theirs in _TWINS.items())
         except Exception as error:  # torch.load raises whatever the bytes make it raise
             raise ExtractorError(f"{path}: cannot be read as weights of the Inception network, {_EXPECTED}: {error}") from error
         if not same or weights.ndim != 2 or weights.shape[1] != DIMENSION:
