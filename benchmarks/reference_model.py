@@ -20,11 +20,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "solutions"), str(REPOSITORY / "benchmarks")]
 
 from generate import LABS, SOLUTIONS, samples  # noqa: E402
-from inception_fid import CACHE, extract, network, reference_features  # noqa: E402
+from inception_fid import CACHE, network, reference_features  # noqa: E402
 
-from evaluator.evaluate import Sample  # noqa: E402
+from evaluator.evaluate import measure  # noqa: E402
 from evaluator.frechet import distance_interval, factored, moments  # noqa: E402
 from evaluator.pack import public_pack  # noqa: E402
+from evaluator.sample import Sample  # noqa: E402
 from grader.spec import Task, load_spec  # noqa: E402
 
 N = 10_000
@@ -43,7 +44,7 @@ def indomain(images: np.ndarray, task: Task) -> dict[str, float]:
     sample = Sample.of(images, pack, np.arange(len(images)) % len(task.classes) if task.conditional else None)
     shares = sample.describe(0).shares
     names = ["fid10k_test_indomain", *(["class_agreement10k_indomain"] if task.conditional else [])]
-    metrics = {name: measured.value for name, measured in sample.measure(names).items()}
+    metrics = {name: measured.value for name, measured in measure(sample, names).items()}
     if task.conditional:
         real = pack.card.classifier_accuracy
         metrics["class_agreement_real_indomain"] = real
@@ -53,9 +54,9 @@ def indomain(images: np.ndarray, task: Task) -> dict[str, float]:
 
 def inception(images: np.ndarray, dataset: str, data: Path, cache: Path) -> dict[str, float]:
     """FID in the official Inception features, with its 95 % interval."""
-    run, _ = network()
+    run = network()
     real = factored(moments(reference_features(dataset, data, cache, run)))
-    value, low, high = distance_interval(extract(images, run, "generated images"), real)
+    value, low, high = distance_interval(run.extract(images).features, real)
     return {"fid10k_test_inception": value, "fid10k_test_inception_low": low, "fid10k_test_inception_high": high}
 
 

@@ -1,4 +1,4 @@
-"""Fetching: an address, a wheel from the package index, and a folder that appears whole or not at all."""
+"""Fetching: an address, a wheel from Python's package index, an archive from npm's, and a folder that appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -73,6 +73,25 @@ def fetch_wheel(package: str, version: str, folder: Path, report: Report) -> Pat
         last = (finished.stderr.strip().splitlines() or ["pip said nothing"])[-1]
         raise SourceError(f"package {package} {version}: {last}")
     return wheels[0]
+
+
+def fetch_npm(package: str, version: str, folder: Path, report: Report) -> Path:
+    """Download one package with npm, the registry's ordinary client, and return its archive's path in `folder`.
+
+    Nothing is installed and no code of the package runs. Raises SourceError with npm's last words.
+    """
+    if shutil.which("npm") is None:
+        raise SourceError(f"package {package} {version}: npm, its registry's client, is not installed")
+    report(f"{package} {version}", 0, 0)
+    command = ["npm", "pack", f"{package}@{version}", f"--pack-destination={folder}", "--ignore-scripts", "--loglevel=error"]
+    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if "ENOSPC" in finished.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    archives = sorted(folder.glob("*.tgz"))
+    if finished.returncode != 0 or not archives:
+        last = (finished.stderr.strip().splitlines() or ["npm said nothing"])[-1]
+        raise SourceError(f"package {package} {version}: {last}")
+    return archives[0]
 
 
 def _pip(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The MNIST family: four idx files of 28×28 grey images and their labels, fetched, verified, cached, loaded.
+"""Data sets in four idx files, MNIST and those of its kind: images and their labels, fetched, verified, cached, loaded.
 
 The cache is the one torchvision reads: `<root>/<name>/raw/train-images-idx3-ubyte` and three more files. What is in it
 counts only if the sha256 of the decoded arrays is the expected one, wherever the bytes came from.
@@ -13,7 +13,7 @@ import importlib
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -36,13 +36,11 @@ class Images:
     """A data set as uint8 arrays."""
 
     x_train: Bytes
-    """(60000, 28, 28), 0 = background."""
+    """(n, 28, 28) grey, 0 = background; or (n, 3, 32, 32) colour."""
     y_train: Bytes
-    """(60000,), the classes 0–9."""
+    """(n,), the classes 0–9."""
     x_test: Bytes
-    """(10000, 28, 28)."""
     y_test: Bytes
-    """(10000,)."""
 
 
 Source = Callable[[Path, Report], Images]
@@ -59,6 +57,8 @@ class Member:
     """Its class in torchvision, and its folder in the cache."""
     sha256: Mapping[str, str]
     """Of each array's bytes, in order, without any header."""
+    files: Mapping[str, str] = field(default_factory=lambda: FILES)
+    """Name of each array's idx file."""
 
     def folder(self, root: Path | str) -> Path:
         """Where the cache `root` keeps the idx files."""
@@ -70,7 +70,7 @@ class Member:
         Raises DatasetMissingError where a file is not there, DatasetCorruptError where one is not the official data.
         """
         folder = self.folder(root)
-        arrays = {key: decode(self._read(folder / name), str(folder / name)) for key, name in FILES.items()}
+        arrays = {key: decode(self._read(folder / name), str(folder / name)) for key, name in self.files.items()}
         return self._verified(Images(**arrays), str(folder))
 
     def get(self, root: Path | str, sources: Sequence[Source], *, progress: bool) -> Path:
@@ -88,12 +88,12 @@ class Member:
             return folder
         with staged(folder) as scratch:
             data = self._first(sources, scratch, progress)
-            for key, name in FILES.items():
+            for key, name in self.files.items():
                 (scratch / name).write_bytes(encode(getattr(data, key)))
         return folder
 
     def official(self, scratch: Path, report: Report) -> Images:
-        """Fetch the idx files from the addresses that torchvision lists."""
+        """Fetch the idx files of a data set like MNIST from the addresses that torchvision lists."""
         try:
             listed = getattr(importlib.import_module("torchvision.datasets"), self.name)  # slow, and needed only here
         except ImportError as error:

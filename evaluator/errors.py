@@ -6,6 +6,8 @@ EvaluatorError
 ├── LabelsError        the classes asked for are missing, or unfit for the images
 ├── FeaturesError      features or moments that no statistic can be computed from
 ├── UnknownMetricError no metric has that name
+├── ExtractorError     a network cannot be loaded, or lacks what a metric needs
+├── RealImagesError    real images, their features or labels are not at hand
 └── PackError          a pack is missing, damaged, or cannot be built
 """
 
@@ -32,8 +34,16 @@ class FeaturesError(EvaluatorError):
     """Features or moments hold NaN or infinity, disagree in dimension, or come from too few images."""
 
 
+class ExtractorError(EvaluatorError):
+    """A network cannot be loaded (a package is missing, a file is damaged or another network's), or lacks what a metric needs."""
+
+
 class UnknownMetricError(EvaluatorError):
     """No metric has that name."""
+
+
+class RealImagesError(EvaluatorError):
+    """The real images that a metric compares with, their features or their labels are not at hand."""
 
 
 class PackError(EvaluatorError):

@@ -1,235 +1,252 @@
-"""Measure a set of images against a pack."""
+"""Measure a set of images: `evaluate(images, public_pack("mnist"), ["fid", "duplicates"])`.
+
+`METRICS` is the table of all metrics. A measurement's full name says what was measured (`evaluator.names`); in a request, what
+goes without saying may be left out: `fid` of 2,000 images means `fid2k_test_indomain`, `fid_train` the training images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from enum import Enum
+from itertools import product
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.arrays import Bytes, Features, Floats, Integers
-from evaluator.errors import CountError, LabelsError, UnknownMetricError
-from evaluator.images import checked
-from evaluator.labels import checked_labels
+from evaluator.arrays import Features, Floats, Integers
+from evaluator.errors import CountError, UnknownMetricError
+from evaluator.frechet import Gaussian
+from evaluator.images import Images
 from evaluator.measurement import Measurement
-from evaluator.metrics.agreement import class_agreement, confusion
-from evaluator.metrics.class_fid import by_class, class_fid, class_fids
+from evaluator.metrics.agreement import class_agreement
+from evaluator.metrics.authenticity import authenticity, own_nearest
+from evaluator.metrics.birthday import support
+from evaluator.metrics.class_fid import class_fid
 from evaluator.metrics.confidence import confident
-from evaluator.metrics.duplicates import duplicates
+from evaluator.metrics.duplicates import duplicates, near_pairs
+from evaluator.metrics.fd_infinity import fd_infinity
 from evaluator.metrics.fid import fid
-from evaluator.metrics.histogram import class_counts, class_kl
+from evaluator.metrics.histogram import class_kl
+from evaluator.metrics.inception_score import inception_score
+from evaluator.metrics.kid import kid
 from evaluator.metrics.memorisation import memorised
-from evaluator.neighbours import nearest
-from evaluator.pack import Pack, Split
+from evaluator.metrics.mode_coverage import mode_coverage
+from evaluator.metrics.multilabel import exact_match, extra_labels, topk_accuracy
+from evaluator.metrics.ndb import Bins, fit_bins, js, ndb
+from evaluator.metrics.prdc import Neighbourhoods, coverage, density, precision, recall
+from evaluator.metrics.vendi import vendi
+from evaluator.names import MetricName, count
+from evaluator.pack import Pack
+from evaluator.reference import Reference
+from evaluator.sample import Sample
+
+PIXELS = "pixels"
+"""The extractor's part of a name where images are compared as they are."""
+
+
+class Against(Enum):
+    """What a metric compares images with."""
+
+    NOTHING = "nothing"
+    UNIFORM = "an equal share of each class"
+    MOMENTS = "moments of the features of a split's real images"
+    FEATURES = "features of a split's real images, which packs do not hold"
+    CODES = "the compressed training and test images of a pack"
+
+
+class Asked(Enum):
+    """What must be known of how the images were asked for."""
+
+    NOTHING = "nothing"
+    CLASS = "each image's class"
+    LABELS = "each image's labels, several at a time"
+
+
+Measure: TypeAlias = Callable[[Sample, MetricName], Measurement]
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """A generated image and the real one nearest to it."""
+class Metric:
+    """A line of the table."""
 
-    image: int
-    """Index of the generated image."""
-    split: Split
-    index: int
-    """Index of the real image in its split."""
-    label: int
-    """Class of the real image."""
-    distance: float
-    """In the pack's code space; 0 for a copy."""
-    memorised: bool
-    """Closer than the pack's threshold."""
+    measure: Measure
+    against: Against
+    lower_is_better: bool | None
+    """None where neither end is good."""
+    pixels: bool = False
+    """Whether it looks at pixels; else at what an extractor makes of them."""
+    asked: Asked = Asked.NOTHING
+    needs_pack: bool = False
+    """Whether it takes what only a pack holds: thresholds found on real images, or their codes."""
 
+    def references(self, splits: Sequence[str]) -> Sequence[str | None]:
+        """What may stand in a name as the reference, the first where the request leaves it out."""
+        fixed: dict[Against, str | None] = {
+            Against.NOTHING: None,
+            Against.UNIFORM: "uniform",
+            Against.CODES: "traintest",
+        }
+        return [fixed[self.against]] if self.against in fixed else splits
 
-@dataclass(frozen=True)
-class Description:
-    """What a report shows of a set of images besides its measurements."""
-
-    classes: Integers
-    """(n,), the most likely class of each image."""
-    confidences: Floats
-    """(n,), that class's probability."""
-    shares: Floats
-    """(classes,), share of the images in each class."""
-    closest: tuple[Neighbour, ...]
-    """The images nearest to a real one, nearest first."""
-    confusion: Integers | None
-    """(classes, classes), images asked for as the row's class that are most likely of the column's; None without labels."""
-    class_fids: Floats | None
-    """(classes,), distance of each class's images to real ones of the class; None without labels."""
+    def extractor(self, network: str) -> str:
+        """What stands in a name as the extractor, where the network is this one."""
+        return PIXELS if self.pixels else network
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Images with what is worked out about them, each thing once and only if a metric asks for it."""
-
-    images: Bytes
-    pack: Pack
-    labels: Integers | None = None
-    """(n,), the class that each image was asked for as; None where the images were not asked for by class."""
-
-    @classmethod
-    def of(cls, images: NDArray[np.generic], pack: Pack, labels: NDArray[np.generic] | None = None) -> Sample:
-        """Take images, uint8 (n, 28, 28), and the classes asked for, integers (n,), if they were.
-
-        The order must be random, or one in which the classes asked for take turns: intervals come from leaving out runs of
-        consecutive images, which should not differ in kind. Raises ImagesError or LabelsError for anything else.
-        """
-        images = checked(images)
-        return cls(images, pack, None if labels is None else checked_labels(labels, len(images), len(pack.test_by_class)))
-
-    @cached_property
-    def extraction(self) -> tuple[Features, Floats]:
-        """Features and class probabilities."""
-        from evaluator.extractors.classifier import extract  # torch, which takes a second to import
-
-        return extract(self.pack.classifier, self.images)
-
-    @property
-    def features(self) -> Features:
-        """(n, D)."""
-        return self.extraction[0]
-
-    @property
-    def probabilities(self) -> Floats:
-        """(n, classes)."""
-        return self.extraction[1]
-
-    @cached_property
-    def nearest(self) -> tuple[Integers, Integers]:
-        """Squared code distance to, and row in the pack of, the nearest real image of each."""
-        return nearest(self.pack.projection.encode(self.images), self.pack.codes)
-
-    @cached_property
-    def asked(self) -> Integers:
-        """The classes asked for (n,); raises LabelsError where there are none."""
-        if self.labels is None:
-            raise LabelsError(
-                f"metrics by class need the class that each image was asked for as: pass {len(self.images):,} labels"
-            )
-        return self.labels
-
-    @cached_property
-    def confusion(self) -> Integers:
-        """(classes, classes), images asked for as the row's class that are most likely of the column's."""
-        asked = self.asked
-        return confusion(self.probabilities, asked)
-
-    @cached_property
-    def by_class(self) -> Features:
-        """Features (classes, n / classes, D) by the classes asked for; raises LabelsError where some came more often."""
-        asked = self.asked
-        return by_class(self.features, asked, len(self.pack.test_by_class))
-
-    def measure(self, metrics: Sequence[str]) -> dict[str, Measurement]:
-        """Measure by the metrics named.
-
-        Raises UnknownMetricError, CountError where a name states another n, or LabelsError where a metric needs the classes
-        asked for and they were not given or did not come equally often.
-        """
-        return {name: self._measure(name) for name in metrics}
-
-    def _measure(self, name: str) -> Measurement:
-        variant = METRICS.get(name)
-        if variant is None:
-            raise UnknownMetricError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
-        if len(self.images) != variant.n:
-            raise CountError(f"{name} takes {variant.n:,} images, but there are {len(self.images):,}")
-        return variant.measure(self, name)
-
-    def describe(self, closest: int = 10) -> Description:
-        """Classes, and the `closest` nearest pairs of a generated and a real image.
-
-        Raises LabelsError where there are labels and some class was asked for more often than another.
-        """
-        probabilities = self.probabilities
-        squared, _ = self.nearest
-        order = np.argsort(squared, kind="stable")[:closest]
-        return Description(
-            classes=probabilities.argmax(axis=1).astype(np.int64),
-            confidences=probabilities.max(axis=1),
-            shares=class_counts(probabilities) / len(self.images),
-            closest=tuple(self._neighbour(int(image)) for image in order),
-            confusion=None if self.labels is None else self.confusion,
-            class_fids=None if self.labels is None else class_fids(self.by_class, self.pack.test_by_class),
-        )
-
-    def _neighbour(self, image: int) -> Neighbour:
-        squared, rows = (int(array[image]) for array in self.nearest)
-        split, index = self.pack.origin(rows)
-        near = squared < self.pack.card.thresholds.memorised
-        return Neighbour(image, split, index, int(self.pack.labels[rows]), float(np.sqrt(squared)), near)
+def _of_features(measured: Callable[[Features, str], Measurement]) -> Measure:
+    return lambda sample, name: measured(sample.seen_by(name.extractor).features, str(name))
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A metric at a fixed number of images."""
-
-    n: int
-    measure: Callable[[Sample, str], Measurement]
-    needs_labels: bool = False
-    """Whether it compares with the classes asked for."""
+def _of_probabilities(measured: Callable[[Floats, str], Measurement]) -> Measure:
+    return lambda sample, name: measured(sample.seen_by(name.extractor).probabilities, str(name))
 
 
-def _fid_test(sample: Sample, name: str) -> Measurement:
-    return fid(sample.features, sample.pack.test, name)
+def _to_moments(measured: Callable[[Features, Gaussian, str], Measurement]) -> Measure:
+    def measure(sample: Sample, name: MetricName) -> Measurement:
+        to = sample.reference.gaussian(_split(name), name.extractor)
+        return measured(sample.seen_by(name.extractor).features, to, str(name))
+
+    return measure
 
 
-def _fid_train(sample: Sample, name: str) -> Measurement:
-    return fid(sample.features, sample.pack.train, name)
+def _by_neighbourhoods(measured: Callable[[Neighbourhoods, str], Measurement]) -> Measure:
+    return lambda sample, name: measured(sample.seen_by(name.extractor).neighbourhoods(_split(name)), str(name))
 
 
-def _class_kl(sample: Sample, name: str) -> Measurement:
-    return class_kl(sample.probabilities, name)
+def _by_bins(measured: Callable[[Features, Bins, str], Measurement]) -> Measure:
+    def measure(sample: Sample, name: MetricName) -> Measurement:
+        bins = sample.reference.derived("bins", _split(name), name.extractor, fit_bins)
+        return measured(sample.seen_by(name.extractor).features, bins, str(name))
+
+    return measure
 
 
-def _confident(sample: Sample, name: str) -> Measurement:
-    return confident(sample.probabilities, name)
+def _of_labels(measured: Callable[[Floats, Integers, str], Measurement]) -> Measure:
+    return lambda sample, name: measured(sample.seen_by(name.extractor).probabilities, sample.asked_labels, str(name))
 
 
-def _duplicates(sample: Sample, name: str) -> Measurement:
-    return duplicates(sample.images, sample.pack.card.thresholds.near_duplicate, name)
+def _kid(sample: Sample, name: MetricName) -> Measurement:
+    real = sample.reference.features(_split(name), name.extractor)
+    return kid(sample.seen_by(name.extractor).features, real, str(name))
 
 
-def _memorised(sample: Sample, name: str) -> Measurement:
-    return memorised(sample.nearest[0], sample.pack.card.thresholds.memorised, name)
+def _class_fid(sample: Sample, name: MetricName) -> Measurement:
+    to = sample.reference.gaussians_by_class(_split(name), name.extractor)
+    return class_fid(sample.seen_by(name.extractor).by_class(len(to)), to, str(name))
 
 
-def _class_agreement(sample: Sample, name: str) -> Measurement:
-    return class_agreement(sample.confusion, name)
+def _class_agreement(sample: Sample, name: MetricName) -> Measurement:
+    return class_agreement(sample.seen_by(name.extractor).confusion, str(name))
 
 
-def _class_fid(sample: Sample, name: str) -> Measurement:
-    return class_fid(sample.by_class, sample.pack.test_by_class, name)
+def _duplicates(sample: Sample, name: MetricName) -> Measurement:
+    return duplicates(sample.pixels, sample.pack.card.thresholds.near_duplicate, str(name))
 
+
+def _birthday(sample: Sample, name: MetricName) -> Measurement:
+    near = sample.pack.card.thresholds.near_duplicate
+    return support(near_pairs(sample.pixels, near), len(sample.images), str(name))
+
+
+def _memorised(sample: Sample, name: MetricName) -> Measurement:
+    return memorised(sample.nearest[0], sample.pack.card.thresholds.memorised, str(name))
+
+
+def _authentic(sample: Sample, name: MetricName) -> Measurement:
+    own = sample.reference.once("own nearest", lambda: own_nearest(sample.pack.codes))
+    return authenticity(*sample.nearest, own, str(name))
+
+
+def _split(name: MetricName) -> str:
+    assert name.reference is not None  # the table gives one to every metric that compares with a split
+    return name.reference
+
+
+LOWER, HIGHER = True, False
 
 METRICS = {
-    "fid2k_test_indomain": Variant(2_000, _fid_test),
-    "fid2k_train_indomain": Variant(2_000, _fid_train),
-    "fid10k_test_indomain": Variant(10_000, _fid_test),
-    "class_kl2k_uniform_indomain": Variant(2_000, _class_kl),
-    "confident2k_indomain": Variant(2_000, _confident),
-    "duplicates2k_pixels": Variant(2_000, _duplicates),
-    "memorised2k_traintest_pixels": Variant(2_000, _memorised),
-    "class_agreement2k_indomain": Variant(2_000, _class_agreement, needs_labels=True),
-    "class_agreement10k_indomain": Variant(10_000, _class_agreement, needs_labels=True),
-    "class_fid2k_test_indomain": Variant(2_000, _class_fid, needs_labels=True),
+    "fid": Metric(_to_moments(fid), Against.MOMENTS, LOWER),
+    "fd_infinity": Metric(_to_moments(fd_infinity), Against.MOMENTS, LOWER),
+    "kid": Metric(_kid, Against.FEATURES, LOWER),
+    "class_fid": Metric(_class_fid, Against.MOMENTS, LOWER, asked=Asked.CLASS),
+    "is": Metric(_of_probabilities(inception_score), Against.NOTHING, HIGHER),
+    "precision": Metric(_by_neighbourhoods(precision), Against.FEATURES, HIGHER),
+    "recall": Metric(_by_neighbourhoods(recall), Against.FEATURES, HIGHER),
+    "density": Metric(_by_neighbourhoods(density), Against.FEATURES, HIGHER),
+    "coverage": Metric(_by_neighbourhoods(coverage), Against.FEATURES, HIGHER),
+    "class_agreement": Metric(_class_agreement, Against.NOTHING, HIGHER, asked=Asked.CLASS),
+    "topk_accuracy": Metric(_of_labels(topk_accuracy), Against.NOTHING, HIGHER, asked=Asked.LABELS),
+    "exact_match": Metric(_of_labels(exact_match), Against.NOTHING, HIGHER, asked=Asked.LABELS),
+    "extra_labels": Metric(_of_labels(extra_labels), Against.NOTHING, LOWER, asked=Asked.LABELS),
+    "confident": Metric(_of_probabilities(confident), Against.NOTHING, HIGHER),
+    "class_kl": Metric(_of_probabilities(class_kl), Against.UNIFORM, LOWER),
+    "mode_coverage": Metric(_of_probabilities(mode_coverage), Against.NOTHING, HIGHER),
+    "ndb": Metric(_by_bins(ndb), Against.FEATURES, LOWER),
+    "js": Metric(_by_bins(js), Against.FEATURES, LOWER),
+    "vendi": Metric(_of_features(vendi), Against.NOTHING, HIGHER),
+    "duplicates": Metric(_duplicates, Against.NOTHING, LOWER, pixels=True, needs_pack=True),
+    "birthday": Metric(_birthday, Against.NOTHING, HIGHER, pixels=True, needs_pack=True),
+    "memorised": Metric(_memorised, Against.CODES, LOWER, pixels=True, needs_pack=True),
+    "authentic": Metric(_authentic, Against.CODES, None, pixels=True, needs_pack=True),
 }
-"""Metric, sample count, reference and extractor, all in the name: never one name for two things."""
+"""All metrics, by the first part of their names."""
 
 
 def evaluate(
-    images: NDArray[np.generic], pack: Pack, metrics: Sequence[str], labels: NDArray[np.generic] | None = None
+    images: Images | NDArray[np.generic],
+    reference: Reference | Pack,
+    metrics: Sequence[str],
+    labels: NDArray[np.generic] | None = None,
 ) -> dict[str, Measurement]:
-    """Measure images, uint8 (n, 28, 28), by the metrics named, in their order.
+    """Measure images, uint8 (n, height, width) or (n, 3, height, width), by the metrics asked for, in their order.
 
-    `labels`, integers (n,), are the classes asked for. For the images' order and for what is raised see `Sample`. Identical
-    images give identical numbers.
+    `labels` are the classes asked for, integers (n,), or for several labels an image 0 and 1, (n, classes). For the images'
+    order and for what is raised see `Sample.of` and `measure`. Identical images give identical numbers.
     """
-    return Sample.of(images, pack, labels).measure(metrics)
+    return measure(Sample.of(images, reference, labels), metrics)
 
 
-def describe(images: NDArray[np.generic], pack: Pack, labels: NDArray[np.generic] | None = None) -> Description:
-    """Describe images, uint8 (n, 28, 28), for a report; `Sample` does this and `evaluate` on one set of features."""
-    return Sample.of(images, pack, labels).describe()
+def measure(sample: Sample, metrics: Sequence[str]) -> dict[str, Measurement]:
+    """Measure a sample by the metrics asked for; the keys are full names.
+
+    Raises UnknownMetricError, CountError where a name states another n, LabelsError where a metric needs the classes asked
+    for and they were not given or did not come equally often, RealImagesError or ExtractorError where what a metric
+    compares with is not at hand.
+    """
+    names = [named(request, len(sample.images), sample.reference) for request in metrics]
+    return {str(name): METRICS[name.metric].measure(sample, name) for name in names}
+
+
+def named(request: str, n: int, reference: Reference) -> MetricName:
+    """The full name that a request for a measurement of n images means.
+
+    Raises UnknownMetricError, or CountError where it is a full name for another number of images.
+    """
+    splits, extractors = list(reference.splits), list(reference.extractors)
+    for metric, line in METRICS.items():
+        if request.startswith(metric):
+            for split, extractor in product(line.references(splits), map(line.extractor, extractors)):
+                name = MetricName(metric, n, split, extractor)
+                if request in _ways_of_saying(name):
+                    return name
+    raise _refusal(request, n, reference)
+
+
+def _ways_of_saying(name: MetricName) -> Iterator[str]:
+    """The name with and without its count, reference and extractor."""
+    for number, reference, extractor in product((count(name.n), ""), {name.reference, None}, (name.extractor, None)):
+        yield "_".join(part for part in (name.metric + number, reference, extractor) if part)
+
+
+def _refusal(request: str, n: int, reference: Reference) -> CountError | UnknownMetricError:
+    with contextlib.suppress(UnknownMetricError):
+        known = MetricName.parse(request)
+        if known.metric in METRICS and known.n != n:
+            return CountError(f"{request} takes {known.n:,} images, but there are {n:,}")
+    return UnknownMetricError(
+        f"no metric is called {request!r}; there are {', '.join(METRICS)}, compared with {' or '.join(reference.splits)}, "
+        f"seen by {' or '.join(reference.extractors)}"
+    )

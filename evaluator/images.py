@@ -19,23 +19,25 @@ class Images(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[np.uint8]: ...
     def __len__(self) -> int: ...
     def __getitem__(self, rows: slice, /) -> Bytes: ...
 
 
-def checked(images: NDArray[np.generic]) -> Bytes:
-    """Return the images if they can be measured; raise ImagesError if not."""
-    if not isinstance(images, np.ndarray):
+def checked(images: Images | NDArray[np.generic], shape: tuple[int, ...] = (SIDE, SIDE)) -> Images:
+    """Return the images if they can be measured, each of that shape; raise ImagesError if not."""
+    if not hasattr(images, "shape") or not hasattr(images, "dtype"):
         raise ImagesError(f"images are a {type(images).__name__}, expected a numpy array of uint8")
     if images.dtype != np.uint8:
         raise ImagesError(
             f"images are {images.dtype}, expected uint8; for floats in [0, 1] use np.rint(images * 255).astype(np.uint8)"
         )
-    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
-        raise ImagesError(f"images have shape {images.shape}, expected (n, {SIDE}, {SIDE})")
+    if images.shape[1:] != shape:
+        raise ImagesError(f"images have shape {images.shape}, expected ({', '.join(['n', *map(str, shape)])})")
     if len(images) == 0:
         raise ImagesError("there are no images")
-    return np.ascontiguousarray(images)
+    return np.ascontiguousarray(images) if isinstance(images, np.ndarray) else images
 
 
 def chunks(n: int, size: int) -> Iterator[slice]:

@@ -20,8 +20,9 @@ BLOCKS = 20
 LEVEL = 0.95
 
 
-def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson score interval of a share of `successes` in `n` ≥ 1 trials."""
+def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson score interval of a share of `successes` in `n` trials; both may be fractions, where trials depend on each other
+    and `n` is as many independent ones as would tell as much."""
     z = float(special.ndtri(0.5 + level / 2))
     share = successes / n
     centre = share + z * z / (2 * n)

@@ -35,6 +35,8 @@ _SEAL = "# sha256 of everything below: "
 """First line of a card. A threshold with another digit would still be a threshold; packs of before have no such line."""
 
 Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("test", "train")
+"""The one that images are compared with where nothing is said first."""
 Tensors = dict[str, NDArray[np.generic]]
 
 
@@ -54,14 +56,14 @@ class Thresholds(BaseModel):
     near_duplicate: float
     """Half the pixel distance, in grey levels, to the closest other test image that one test image in a thousand is below."""
     memorised: float
-    """Squared code distance to the training set that one test image in a thousand is below."""
+    """Squared code distance to images it was held out from that one real image in a thousand is below."""
 
 
 class Card(BaseModel):
     """What `pack.toml` says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[2]
+    format: Literal[3]
     name: str
     dataset: str
     seed: int

@@ -157,6 +157,31 @@ def doctor() -> None:
         out.print(line)
 
 
+@app.command()
+def evaluate(
+    images: Annotated[Path, typer.Argument(help="folder or zip of pictures, npy or npz", show_default=False)],
+    reference: Annotated[str, typer.Option(help="data set such as mnist, folder of a pack, or path of real images")],
+    metrics: Annotated[
+        str, typer.Option(help="such as fid,kid_inception; all; default: what needs no raw data", show_default=False)
+    ] = "",
+    labels: Annotated[
+        Path | None, typer.Option(help="class of each image, in the order of the files' names: text or npy; default: by folder")
+    ] = None,
+    pictures: Annotated[Path | None, typer.Option(help="folder to draw the images and the metrics in")] = None,
+    json: Annotated[Path | None, typer.Option(help="file to write the measurements to as well")] = None,
+    data: DataOption = None,
+    logits: Annotated[Path | None, typer.Option(help="published Inception weights, for its Inception Score")] = None,
+) -> None:
+    """Measure images: FID, KID, precision and recall, memorisation and more."""
+    from grader import evaluation
+
+    wanted = [name.strip() for name in metrics.split(",") if name.strip()]
+    found = evaluation.evaluate(images, reference, wanted, labels=labels, data=data, logits=logits)
+    out.print(found.table())
+    if json is not None:
+        found.write_json(json)
+
+
 @pack_app.command("build")
 def pack_build(
     dataset: Annotated[str, typer.Argument(help="data set, such as mnist")],

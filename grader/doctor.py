@@ -8,7 +8,7 @@ from evaluator.errors import EvaluatorError
 from evaluator.pack import public_pack
 from grader.errors import SandboxError
 from grader.models import Level
-from grader.packs import DATASETS, data_folder
+from grader.packs import DATASETS, PACKED, data_folder
 from grader.sandbox import choose
 from grader.sandbox.bubblewrap import HELP
 from grader.sandbox.gpu import visible
@@ -20,7 +20,7 @@ NEEDED_DISK = 2 * GIB
 
 def examine() -> list[str]:
     """One line for each thing that grading needs; lines that begin with `!` want attention."""
-    return [*_sandbox(), _limits(), _gpu(), _disk(), *(_pack(name) for name in DATASETS), *(_data(name) for name in DATASETS)]
+    return [*_sandbox(), _limits(), _gpu(), _disk(), *(_pack(name) for name in PACKED), *(_data(name) for name in DATASETS)]
 
 
 def _sandbox() -> list[str]:
@@ -74,4 +74,4 @@ def _data(dataset: str) -> str:
     folder = data_folder()
     if folder.is_dir() and any(folder.iterdir()):
         return f"  raw data in {folder}"
-    return f"  raw data of {dataset}: none in {folder}; only `grader pack build` needs them (`grader data get {dataset}`)"
+    return f"  raw data of {dataset}: none in {folder}; only building packs and `grader evaluate` need them (`grader data get {dataset}`)"

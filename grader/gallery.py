@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.evaluate import Neighbour
 from evaluator.pack import Pack
 from evaluator.pictures.grids import beside, class_grid, grid
+from evaluator.sample import Neighbour
 from grader.interview import Images
 from grader.models import Artifact
 from grader.reports.pictures import admissible_png

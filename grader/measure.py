@@ -1,5 +1,6 @@
 """Metrics of a task's images on the trusted side, with the pack of its data set, in the grader's own records."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,10 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.evaluate import METRICS, Description, Sample
+from evaluator.errors import UnknownMetricError
+from evaluator.evaluate import METRICS, Against, Asked, measure
 from evaluator.measurement import Measurement
 from evaluator.metrics.memorisation import flagged
-from evaluator.pack import Pack
+from evaluator.names import MetricName
+from evaluator.pack import SPLITS, Pack
+from evaluator.sample import Description, Sample
 from grader import score
 from grader.errors import SpecError
 from grader.interview import asked_classes
@@ -22,7 +26,7 @@ Images = NDArray[np.uint8]
 
 def memorised_name(task: Task) -> str:
     """Name of the metric that decides whether a person must look at the images."""
-    return f"memorised{task.samples // 1000}k_traintest_pixels"
+    return str(MetricName("memorised", task.samples, "traintest", "pixels"))
 
 
 def expect_measurable(task: Task) -> None:
@@ -31,15 +35,29 @@ def expect_measurable(task: Task) -> None:
     Raises:
         SpecError: not so; lab.toml must be changed.
     """
-    for name in [c.metric for c in task.metrics] + [memorised_name(task)]:
-        if name not in METRICS:
-            raise SpecError(f"lab.toml: task {task.id}: no metric is called {name!r}; there are {', '.join(METRICS)}")
-        if METRICS[name].needs_labels and not task.conditional:
+    for text in [c.metric for c in task.metrics] + [memorised_name(task)]:
+        name = _known(text, task)
+        if METRICS[name.metric].asked is not Asked.NOTHING and not task.conditional:
             raise SpecError(
-                f"lab.toml: task {task.id}: {name} compares with the classes asked for, which needs conditional = true"
+                f"lab.toml: task {task.id}: {text} compares with the classes asked for, which needs conditional = true"
             )
-        if METRICS[name].n != task.samples:
-            raise SpecError(f"lab.toml: task {task.id}: {name} takes {METRICS[name].n} images, but samples = {task.samples}")
+        if name.n != task.samples:
+            raise SpecError(f"lab.toml: task {task.id}: {text} takes {name.n} images, but samples = {task.samples}")
+
+
+def _known(text: str, task: Task) -> MetricName:
+    """The name, if a pack holds all that it takes to measure it."""
+    with contextlib.suppress(UnknownMetricError):
+        name = MetricName.parse(text)
+        line = METRICS.get(name.metric)
+        if line is not None and name.reference in line.references(SPLITS) and name.extractor == line.extractor("indomain"):
+            if line.against is Against.FEATURES:
+                raise SpecError(f"lab.toml: task {task.id}: {text} compares with {line.against.value}: nothing is graded by it")
+            return name
+    raise SpecError(
+        f"lab.toml: task {task.id}: no metric is called {text!r}; expected metric, number of images, reference and extractor, "
+        f"as in fid2k_test_indomain, with one of the metrics {', '.join(METRICS)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -58,7 +76,7 @@ class Scorer:
     def measure(self, images: Images) -> dict[str, Metric]:
         """All metrics of the rubric and the memorised share, of exactly `samples` images."""
         names = [c.metric for c in self.task.metrics] + [memorised_name(self.task)]
-        return {name: _metric(m) for name, m in self.sample(images).measure(names).items()}
+        return {name: _metric(m) for name, m in measure(self.sample(images), names).items()}
 
     def measure_all(self, repeats: Sequence[Images]) -> dict[str, Metric]:
         """Mean over independent measurements."""

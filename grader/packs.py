@@ -3,10 +3,14 @@
 import importlib
 import os
 import secrets
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluator.errors import EvaluatorError
@@ -14,14 +18,21 @@ from evaluator.pack import PUBLIC, Pack, public_pack
 from grader.course import Course
 from grader.errors import CourseError, UsageError
 
-DATASETS = ("mnist", "fashion_mnist")
-"""Data sets that packs can be built for."""
+PACKED = ("mnist", "fashion_mnist")
+"""Data sets that there are public packs of, and private ones can be built for."""
+DATASETS = (*PACKED, "cifar10")
+"""Data sets that can be fetched and compared with."""
+
+
+def cache_folder() -> Path:
+    """The user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "gan-lab-grader"
 
 
 def data_folder() -> Path:
-    """Where raw data sets are kept when no folder is given: the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "gan-lab-grader" / "data"
+    """Where raw data sets are kept when no folder is given."""
+    return cache_folder() / "data"
 
 
 def _module(dataset: str) -> ModuleType:
@@ -51,6 +62,38 @@ def _load(dataset: str, data: Path | None) -> Any:
         return module.load(data or data_folder())
     except DatasetError as error:
         raise UsageError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class RawData:
+    """A raw data set that is read when something of it is needed; raises UsageError then, as `_load` does."""
+
+    dataset: str
+    folder: Path | None
+
+    @cached_property
+    def _read(self) -> Any:
+        return _load(self.dataset, self.folder)
+
+    @property
+    def x_train(self) -> NDArray[np.uint8]:
+        """Training images."""
+        return self._read.x_train  # type: ignore[no-any-return]
+
+    @property
+    def y_train(self) -> NDArray[np.uint8]:
+        """Their classes."""
+        return self._read.y_train  # type: ignore[no-any-return]
+
+    @property
+    def x_test(self) -> NDArray[np.uint8]:
+        """Test images."""
+        return self._read.x_test  # type: ignore[no-any-return]
+
+    @property
+    def y_test(self) -> NDArray[np.uint8]:
+        """Their classes."""
+        return self._read.y_test  # type: ignore[no-any-return]
 
 
 def get_data(dataset: str, to: Path | None) -> Path:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.evaluate import Description
 from evaluator.pack import Pack
+from evaluator.sample import Description
 from grader import interview, links, score
 from grader.errors import BusyError, GraderError, StudentError, UngradedError
 from grader.execute import SHORTAGES, CellError, Execution, Job, checkpoint_path, execute

@@ -24,8 +24,8 @@ from evaluator.metrics.class_fid import class_fids
 from evaluator.metrics.confidence import confident
 from evaluator.metrics.duplicates import closest_other, duplicates
 from evaluator.metrics.histogram import class_kl
-from evaluator.metrics.memorisation import HOLD_OUT_QUANTILE, memorised
-from evaluator.neighbours import Codes, Projection, fit, nearest
+from evaluator.metrics.memorisation import HOLD_OUT_QUANTILE, held_out, memorised
+from evaluator.neighbours import Codes, Projection, fit
 from evaluator.pack import CARD, WEIGHTS, Card, Level, Pack, Tensors, Thresholds, sealed, tensors_of_moments
 from evaluator.packs.recipes import Recipe, recipe_of
 from evaluator.packs.train import Progress, train
@@ -116,17 +116,17 @@ def build_around(
     train_set = _real(data.x_train, data.y_train, classifier, projection)
     test_set = _real(data.x_test, data.y_test, classifier, projection)
     done("features")
-    to_train, _ = nearest(test_set.codes, train_set.codes)
+    apart = held_out(np.concatenate([train_set.codes, test_set.codes]))
     thresholds = Thresholds(
         near_duplicate=float(np.quantile(closest_other(data.x_test), HOLD_OUT_QUANTILE)) / 2,
-        memorised=float(np.quantile(to_train, HOLD_OUT_QUANTILE)),
+        memorised=float(np.quantile(apart, HOLD_OUT_QUANTILE)),
     )
     done("thresholds")
-    floor = _floor(train_set, test_set, to_train, thresholds, np.random.default_rng(seed))
+    floor = _floor(train_set, test_set, apart[len(train_set.codes) :], thresholds, np.random.default_rng(seed))
     done("hold-out floor")
     tensors = save(_tensors(weights, projection, train_set, test_set))
     card = Card(
-        format=2,
+        format=3,
         name=f"{dataset}-public" if public else f"{dataset}-private",
         dataset=dataset,
         seed=seed,
@@ -182,7 +182,7 @@ def _real(images: Bytes, labels: Bytes, classifier: Classifier, projection: Proj
 
 
 def _floor(
-    train_set: _Real, test_set: _Real, to_train: Integers, thresholds: Thresholds, random: np.random.Generator
+    train_set: _Real, test_set: _Real, apart: Integers, thresholds: Thresholds, random: np.random.Generator
 ) -> dict[str, Level]:
     """What random subsets of real images score, each split being the hold-out of the other."""
     sure, far = test_set.probabilities, thresholds.memorised
@@ -200,7 +200,7 @@ def _floor(
             train_set, 2_000, lambda chosen: class_kl(train_set.probabilities[chosen], "").value
         ),
         "confident2k_indomain": subsets(test_set, 2_000, lambda chosen: confident(sure[chosen], "").value),
-        "memorised2k_traintest_pixels": subsets(test_set, 2_000, lambda chosen: memorised(to_train[chosen], far, "").value),
+        "memorised2k_traintest_pixels": subsets(test_set, 2_000, lambda chosen: memorised(apart[chosen], far, "").value),
     }
     if len(train_set.images) >= 10_000:
         floor["fid10k_test_indomain"] = subsets(train_set, 10_000, distance(train_set, test_set.gaussian))

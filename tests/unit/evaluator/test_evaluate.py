@@ -1,21 +1,25 @@
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from evaluator.errors import CountError, ImagesError, LabelsError, UnknownMetricError
-from evaluator.evaluate import METRICS, Sample, describe, evaluate
+from evaluator.errors import CountError, FeaturesError, ImagesError, LabelsError, UnknownMetricError
+from evaluator.evaluate import METRICS, Against, Asked, evaluate, measure, named
 from evaluator.frechet import distance_of_features
+from evaluator.pack import public_pack
+from evaluator.reference import Reference
+from evaluator.sample import Sample
 
-TWO_THOUSAND = [name for name, variant in METRICS.items() if variant.n == 2_000 and not variant.needs_labels]
-BY_CLASS = [name for name, variant in METRICS.items() if variant.n == 2_000 and variant.needs_labels]
+STANDARD = Reference.of_pack(public_pack("mnist"))
+
+FROM_A_PACK = {
+    str(named(metric, 2_000, STANDARD)): line for metric, line in METRICS.items() if line.against is not Against.FEATURES
+}
+TWO_THOUSAND = [name for name, line in FROM_A_PACK.items() if line.asked is Asked.NOTHING] + ["fid2k_train_indomain"]
+BY_CLASS = [name for name, line in FROM_A_PACK.items() if line.asked is Asked.CLASS]
 TURNS = np.arange(2_000) % 10
-
-
-def test_every_name_states_its_count():
-    for name, variant in METRICS.items():
-        assert f"{variant.n // 1000}k" in name
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ def sample(pack, fresh):
 
 @pytest.fixture(scope="module")
 def measured(sample):
-    return sample.measure(TWO_THOUSAND)
+    return measure(sample, TWO_THOUSAND)
 
 
 def test_measurements_are_named_ordered_and_bracketed(measured):
@@ -52,13 +56,13 @@ def test_identical_images_measure_identically_whatever_came_before(pack, fresh, 
 
 def test_features_do_not_depend_on_order_or_company(pack, fresh, sample):
     order = np.random.default_rng(0).permutation(len(fresh))[:600]
-    features = sample.features
-    assert Sample.of(fresh[order], pack).features == pytest.approx(features[order], abs=1e-9)
-    assert Sample.of(fresh[:7], pack).features == pytest.approx(features[:7], abs=1e-9)
+    features = sample.indomain.features
+    assert Sample.of(fresh[order], pack).indomain.features == pytest.approx(features[order], abs=1e-9)
+    assert Sample.of(fresh[:7], pack).indomain.features == pytest.approx(features[:7], abs=1e-9)
 
 
 def test_fid_is_the_distance_of_the_features_to_the_packs_moments(pack, sample, measured):
-    found, features = measured, sample.features
+    found, features = measured, sample.indomain.features
     assert found["fid2k_test_indomain"].value == distance_of_features(features, pack.test)
     assert found["fid2k_train_indomain"].value == distance_of_features(features, pack.train)
 
@@ -78,13 +82,13 @@ def test_probabilities_are_the_networks_softmax(pack, fresh):
     with torch.inference_mode():
         scores = pack.classifier(torch.from_numpy(fresh[:5]).unsqueeze(1).float() / 255)
     expected = torch.softmax(scores, dim=1).numpy()
-    assert Sample.of(fresh[:5], pack).probabilities == pytest.approx(expected, abs=1e-5)
+    assert Sample.of(fresh[:5], pack).indomain.probabilities == pytest.approx(expected, abs=1e-5)
 
 
 def test_description_names_the_copies(pack, shapes, fresh):
     images = fresh.copy()
     images[12], images[1_500] = shapes.x_train[77], shapes.x_test[5]
-    found = describe(images, pack)
+    found = Sample.of(images, pack).describe()
     pairs = {(near.image, near.split, near.index, near.label) for near in found.closest[:2]}
     assert pairs == {(12, "train", 77, shapes.y_train[77]), (1_500, "test", 5, shapes.y_test[5])}
     assert all(near.distance == 0 and near.memorised for near in found.closest[:2])
@@ -95,7 +99,7 @@ def test_description_names_the_copies(pack, shapes, fresh):
 
 
 def test_description_of_few_images(pack, fresh):
-    assert len(describe(fresh[:3], pack).closest) == 3
+    assert len(Sample.of(fresh[:3], pack).describe().closest) == 3
 
 
 @pytest.mark.parametrize(
@@ -120,9 +124,30 @@ def test_another_count_than_the_name_states_is_refused(pack, fresh):
         evaluate(fresh[:-1], pack, ["fid2k_test_indomain"])
 
 
-def test_unknown_metric_is_refused_with_the_known_ones(pack, fresh):
-    with pytest.raises(UnknownMetricError, match=r"'fid'.*fid2k_test_indomain"):
-        evaluate(fresh, pack, ["fid"])
+@pytest.mark.parametrize(
+    "request_", ["fud", "fid2k_best_indomain", "fid2k_test_pixels", "fid2000_test_indomain", "fid02k_test_indomain", ""]
+)
+def test_unknown_metric_is_refused_with_the_known_ones(pack, fresh, request_):
+    with pytest.raises(UnknownMetricError, match=r"no metric is called .*fid, .*test or train.*indomain"):
+        evaluate(fresh, pack, [request_])
+
+
+@pytest.mark.parametrize(
+    ("request_", "full"),
+    [
+        ("fid", "fid2k_test_indomain"),
+        ("fid_train", "fid2k_train_indomain"),
+        ("fid_indomain", "fid2k_test_indomain"),
+        ("fid2k", "fid2k_test_indomain"),
+        ("class_fid_test", "class_fid2k_test_indomain"),
+        ("class_kl", "class_kl2k_uniform_indomain"),
+        ("duplicates", "duplicates2k_pixels"),
+        ("memorised", "memorised2k_traintest_pixels"),
+        ("fid2k_train_indomain", "fid2k_train_indomain"),
+    ],
+)
+def test_what_goes_without_saying_may_be_left_out(request_, full):
+    assert str(named(request_, 2_000, STANDARD)) == full
 
 
 @pytest.fixture(scope="module")
@@ -148,15 +173,15 @@ def test_real_images_of_the_classes_asked_for_measure_well(pack, measured_by_cla
 
 
 def test_class_fid_is_the_mean_of_the_distances_by_class(pack, asked, measured_by_class):
-    found = describe(asked, pack, TURNS)
-    features = Sample.of(asked, pack).features
+    found = Sample.of(asked, pack, TURNS).describe()
+    features = Sample.of(asked, pack).indomain.features
     expected = [distance_of_features(features[k::10], pack.test_by_class[k]) for k in range(10)]
     assert found.class_fids == pytest.approx(expected)
     assert measured_by_class["class_fid2k_test_indomain"].value == pytest.approx(np.mean(expected))
 
 
 def test_confusion_counts_what_was_asked_against_what_is_seen(pack, asked, measured_by_class):
-    found = describe(asked, pack, TURNS)
+    found = Sample.of(asked, pack, TURNS).describe()
     assert found.confusion.sum(axis=1).tolist() == [200] * 10
     assert np.array_equal(found.confusion.sum(axis=0), np.bincount(found.classes, minlength=10))
     assert np.trace(found.confusion) / 2_000 == measured_by_class["class_agreement2k_indomain"].value
@@ -168,8 +193,8 @@ def test_swapped_classes_are_worse_by_class_and_the_same_all_in_all(pack, asked,
     assert found["fid2k_test_indomain"] == evaluate(asked, pack, ["fid2k_test_indomain"])["fid2k_test_indomain"]
     assert found["class_agreement2k_indomain"].value < 0.05
     assert found["class_fid2k_test_indomain"].low > 10 * measured_by_class["class_fid2k_test_indomain"].high
-    seen = describe(asked, pack, swapped).confusion
-    assert np.array_equal(seen, np.roll(describe(asked, pack, TURNS).confusion, 1, axis=0))
+    seen = Sample.of(asked, pack, swapped).describe().confusion
+    assert np.array_equal(seen, np.roll(Sample.of(asked, pack, TURNS).describe().confusion, 1, axis=0))
 
 
 def test_one_image_a_class_agrees_and_is_far_by_class(pack, asked):
@@ -186,7 +211,7 @@ def test_the_order_of_the_classes_does_not_matter(pack, asked, measured_by_class
 
 
 def test_images_without_labels_have_no_classes_asked_for(pack, fresh):
-    found = describe(fresh, pack)
+    found = Sample.of(fresh, pack).describe()
     assert found.confusion is None
     assert found.class_fids is None
     for name in BY_CLASS:
@@ -213,3 +238,86 @@ def test_unfit_labels_are_refused(pack, asked, labels, message):
 def test_importing_the_evaluator_does_not_import_torch():
     code = "import sys, evaluator.evaluate, evaluator.pack; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture(scope="module")
+def whole(pack, shapes):
+    """All there is to compare shapes with."""
+    return Reference.of_pack(pack, shapes)
+
+
+@pytest.fixture(scope="module")
+def every(whole, asked):
+    wanted = [metric for metric, line in METRICS.items() if line.asked is not Asked.LABELS]
+    return evaluate(asked, whole, wanted, TURNS)
+
+
+def test_every_metric_brackets_its_value_and_fits_into_json(every):
+    assert len(every) == len([line for line in METRICS.values() if line.asked is not Asked.LABELS])
+    for name, found in every.items():
+        assert (found.name, found.n) == (name, 2_000)
+        assert found.low <= found.value <= found.high, name
+    json.dumps([vars(found) for found in every.values()], allow_nan=False)
+
+
+def test_order_decides_no_value_but_those_of_runs(whole, asked, every):
+    """`is` and `fd_infinity` are defined by runs of images; in all others order moves the interval alone."""
+    order = np.random.default_rng(8).permutation(len(asked))
+    names = [name for name in every if not name.startswith(("is2k", "fd_infinity"))]
+    for name, found in evaluate(asked[order], whole, names, TURNS[order]).items():
+        assert found.value == pytest.approx(every[name].value, rel=1e-9, abs=1e-9), name
+
+
+def test_images_read_in_pieces_measure_as_an_array_does(whole, asked, every):
+    class Pieces:
+        """Neither an array nor indexable by anything but slices."""
+
+        shape, dtype = asked.shape, asked.dtype
+
+        def __len__(self):
+            return len(asked)
+
+        def __getitem__(self, rows):
+            assert isinstance(rows, slice)
+            return asked[rows]
+
+    assert evaluate(Pieces(), whole, list(every), TURNS) == every
+
+
+def test_labels_of_several_objects_are_scored_by_the_labels_asked_for(pack, asked):
+    one_hot = np.eye(10, dtype=np.int64)[TURNS]
+    found = evaluate(asked, pack, ["topk_accuracy", "exact_match", "extra_labels"], one_hot)
+    agreement = evaluate(asked, pack, ["class_agreement"], TURNS)["class_agreement2k_indomain"]
+    assert found["topk_accuracy2k_indomain"].value == agreement.value
+    assert found["exact_match2k_indomain"].value <= agreement.value
+    with pytest.raises(LabelsError, match="a row of 0 and 1"):
+        evaluate(asked, pack, ["topk_accuracy"], TURNS)
+    with pytest.raises(LabelsError, match="pass 2,000 labels"):
+        evaluate(asked, pack, ["class_fid"], one_hot)
+
+
+@pytest.mark.parametrize("images", [np.zeros((60, 28, 28), np.uint8), np.full((60, 28, 28), 255, np.uint8)])
+def test_constant_images_are_measured_or_refused_in_words(whole, images):
+    for metric, line in METRICS.items():
+        if line.asked is Asked.NOTHING:
+            try:
+                (found,) = evaluate(images, whole, [metric]).values()
+            except FeaturesError as error:
+                assert "expected at least" in str(error)
+            else:
+                assert np.isfinite([found.low, found.value, found.high]).all(), metric
+
+
+@pytest.mark.parametrize("n", [1, 2, 39])
+def test_too_few_images_are_refused_in_words(whole, fresh, n):
+    measured = []
+    for metric, line in METRICS.items():
+        if line.asked is Asked.NOTHING:
+            try:
+                evaluate(fresh[:n], whole, [metric])
+            except FeaturesError as error:
+                assert "expected at least" in str(error)
+            else:
+                measured.append(metric)
+    assert "fid" not in measured
+    assert "confident" in measured

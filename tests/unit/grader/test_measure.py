@@ -19,7 +19,17 @@ MEMORISED = "memorised2k_traintest_pixels"
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        ({"metric": "fid2k_test"}, "no metric is called 'fid2k_test'; there are fid2k_test_indomain, "),
+        (
+            {"metric": "fid2k_test"},
+            "no metric is called 'fid2k_test'; expected metric, number of images, reference and extractor",
+        ),
+        ({"metric": "fid2k_test_pixels"}, "no metric is called 'fid2k_test_pixels'"),
+        ({"metric": "fid2k_test_inception"}, "no metric is called 'fid2k_test_inception'"),
+        (
+            {"metric": "kid2k_test_indomain"},
+            "kid2k_test_indomain compares with features of a split's real images, which packs do not",
+        ),
+        ({"metric": "fid2k_uniform_indomain"}, "no metric is called 'fid2k_uniform_indomain'"),
         ({"metric": "fid10k_test_indomain"}, "fid10k_test_indomain takes 10000 images, but samples = 2000"),
         ({"samples": 3000}, "fid2k_test_indomain takes 2000 images, but samples = 3000"),
     ],

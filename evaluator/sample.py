@@ -1,0 +1,192 @@
+"""A set of images with what is worked out about it, each thing once and only if something asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.arrays import Bytes, Features, Floats, Integers
+from evaluator.errors import ExtractorError, LabelsError, RealImagesError
+from evaluator.extractors.extractor import Extraction
+from evaluator.images import Images, checked
+from evaluator.labels import checked_labels
+from evaluator.metrics.agreement import confusion
+from evaluator.metrics.class_fid import by_class, class_fids
+from evaluator.metrics.histogram import class_counts
+from evaluator.metrics.prdc import Neighbourhoods
+from evaluator.neighbours import nearest
+from evaluator.pack import Pack, Split
+from evaluator.reference import Reference
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A generated image and the real one nearest to it."""
+
+    image: int
+    """Index of the generated image."""
+    split: Split
+    index: int
+    """Index of the real image in its split."""
+    label: int
+    """Class of the real image."""
+    distance: float
+    """In the pack's code space; 0 for a copy."""
+    memorised: bool
+    """Closer than the pack's threshold."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a report shows of a set of images besides its measurements."""
+
+    classes: Integers
+    """(n,), the most likely class of each image."""
+    confidences: Floats
+    """(n,), that class's probability."""
+    shares: Floats
+    """(classes,), share of the images in each class."""
+    closest: tuple[Neighbour, ...]
+    """The images nearest to a real one, nearest first."""
+    confusion: Integers | None
+    """(classes, classes), images asked for as the row's class that are most likely of the column's; None without labels."""
+    class_fids: Floats | None
+    """(classes,), distance of each class's images to real ones of the class; None without labels."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images, what they are compared with, and what is known about them."""
+
+    images: Images
+    reference: Reference
+    labels: Integers | None = None
+    """(n,) the class, or (n, classes) of 0 and 1 the labels, that each image was asked for with; None where it was not."""
+    _views: dict[str, View] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls, images: Images | NDArray[np.generic], reference: Reference | Pack, labels: NDArray[np.generic] | None = None
+    ) -> Sample:
+        """Take images, uint8, of the shape that the real ones have, and the classes asked for, integers (n,), if they were.
+
+        The order must be random, or one in which the classes asked for take turns: intervals come from leaving out runs of
+        consecutive images, which should not differ in kind. Raises ImagesError or LabelsError for anything else.
+        """
+        to = Reference.of_pack(reference) if isinstance(reference, Pack) else reference
+        taken = checked(images, to.shape)
+        classes = len(to.pack.test_by_class) if to.pack is not None else None
+        return cls(taken, to, None if labels is None else checked_labels(labels, len(taken), classes))
+
+    def seen_by(self, extractor: str) -> View:
+        """The images as an extractor sees them; raises UnknownMetricError where there is none of that name."""
+        return self._views.setdefault(extractor, View(self, extractor))
+
+    @cached_property
+    def indomain(self) -> View:
+        """The images as the pack's classifier sees them."""
+        return self.seen_by("indomain")
+
+    @cached_property
+    def pixels(self) -> Bytes:
+        """All images at once."""
+        return self.images[:]
+
+    @property
+    def pack(self) -> Pack:
+        """The pack of the real images; raises RealImagesError where there is none."""
+        if self.reference.pack is None:
+            raise RealImagesError(
+                f"this metric needs a pack, which holds what real images were found to be like, and {self.reference.name} has none"
+            )
+        return self.reference.pack
+
+    @cached_property
+    def nearest(self) -> tuple[Integers, Integers]:
+        """Squared code distance to, and row in the pack of, the nearest real image of each."""
+        return nearest(self.pack.projection.encode(self.pixels), self.pack.codes)
+
+    @property
+    def asked(self) -> Integers:
+        """The classes asked for (n,); raises LabelsError where there are none."""
+        if self.labels is None or self.labels.ndim != 1:
+            raise LabelsError(
+                f"metrics by class need the class that each image was asked for as: pass {len(self.images):,} labels"
+            )
+        return self.labels
+
+    @property
+    def asked_labels(self) -> Integers:
+        """The labels asked for, (n, classes) of 0 and 1; raises LabelsError where there are none."""
+        if self.labels is None or self.labels.ndim != 2:
+            raise LabelsError(
+                "this metric needs the labels that each image was asked for with: pass a row of 0 and 1, one for each class, an image"
+            )
+        return self.labels
+
+    def describe(self, closest: int = 10) -> Description:
+        """Classes, and the `closest` nearest pairs of a generated and a real image.
+
+        Raises LabelsError where there are labels and some class was asked for more often than another, RealImagesError where
+        there is no pack.
+        """
+        pack, seen = self.pack, self.indomain
+        order = np.argsort(self.nearest[0], kind="stable")[:closest]
+        return Description(
+            classes=seen.probabilities.argmax(axis=1).astype(np.int64),
+            confidences=seen.probabilities.max(axis=1),
+            shares=class_counts(seen.probabilities) / len(self.images),
+            closest=tuple(self._neighbour(int(image)) for image in order),
+            confusion=None if self.labels is None else seen.confusion,
+            class_fids=None if self.labels is None else class_fids(seen.by_class(len(pack.test_by_class)), pack.test_by_class),
+        )
+
+    def _neighbour(self, image: int) -> Neighbour:
+        squared, rows = (int(array[image]) for array in self.nearest)
+        split, index = self.pack.origin(rows)
+        near = squared < self.pack.card.thresholds.memorised
+        return Neighbour(image, split, index, int(self.pack.labels[rows]), float(np.sqrt(squared)), near)
+
+
+@dataclass(frozen=True)
+class View:
+    """A sample as one extractor sees it."""
+
+    sample: Sample
+    extractor: str
+    _neighbourhoods: dict[str, Neighbourhoods] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def extraction(self) -> Extraction:
+        """Features and class probabilities."""
+        return self.sample.reference.extractor(self.extractor).extract(self.sample.images)
+
+    @property
+    def features(self) -> Features:
+        """(n, D)."""
+        return self.extraction.features
+
+    @property
+    def probabilities(self) -> Floats:
+        """(n, classes); raises ExtractorError where the network has no classes."""
+        if self.extraction.probabilities is None:
+            raise ExtractorError(f"this metric needs class probabilities, which the extractor {self.extractor} does not give")
+        return self.extraction.probabilities
+
+    @cached_property
+    def confusion(self) -> Integers:
+        """(classes, classes), images asked for as the row's class that are most likely of the column's."""
+        return confusion(self.probabilities, self.sample.asked)
+
+    def neighbourhoods(self, split: str) -> Neighbourhoods:
+        """Who lies in whose ball, among these and the real images of a split."""
+        if split not in self._neighbourhoods:
+            self._neighbourhoods[split] = Neighbourhoods.of(self.features, self.sample.reference.features(split, self.extractor))
+        return self._neighbourhoods[split]
+
+    def by_class(self, classes: int) -> Features:
+        """Features (classes, n / classes, D) by the classes asked for; raises LabelsError where some came more often."""
+        return by_class(self.features, self.sample.asked, classes)

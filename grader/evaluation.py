@@ -1,0 +1,170 @@
+"""`grader evaluate`: metrics of images in files, without any lab."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.table import Column, Table
+from rich.text import Text
+
+from evaluator.errors import EvaluatorError
+from evaluator.evaluate import METRICS, Against, Asked, measure
+from evaluator.extractors.extractor import Extractor
+from evaluator.measurement import Measurement
+from evaluator.names import MetricName
+from evaluator.pack import CARD, PUBLIC, Pack, public_pack
+from evaluator.reference import RealImages, Reference
+from evaluator.sample import Sample
+from grader import image_files
+from grader.errors import UsageError
+from grader.packs import DATASETS, RawData, cache_folder
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement, or why there is none."""
+
+    request: str
+    measurement: Measurement | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of which images."""
+
+    sample: Sample
+    rows: tuple[Row, ...]
+
+    def table(self) -> Table:
+        """All measurements, with what real images score where the pack knows it."""
+        table = Table(Column("metric", no_wrap=True), "value", "95 % interval", "better", "real images")
+        for row in self.rows:
+            if row.measurement is None:
+                table.add_row(row.request, "–", Text(row.reason, style="yellow"), "", "")
+            else:
+                m = row.measurement
+                table.add_row(
+                    m.name, _number(m.value), f"{_number(m.low)} … {_number(m.high)}", _better(m.name), self._floor(m.name)
+                )
+        return table
+
+    def _floor(self, name: str) -> str:
+        pack = self.sample.reference.pack
+        level = pack.card.floor.get(name) if pack is not None else None
+        return _number(level.value) if level is not None else ""
+
+    def write_json(self, path: Path) -> None:
+        """Write name, value, low, high and n of each measurement."""
+        found = [asdict(row.measurement) for row in self.rows if row.measurement is not None]
+        missing = [{"metric": row.request, "reason": row.reason} for row in self.rows if row.measurement is None]
+        path.write_text(json.dumps({"measurements": found, "not_measured": missing}, indent=2, allow_nan=False) + "\n")
+
+
+def evaluate(
+    path: Path,
+    reference: str,
+    metrics: Sequence[str],
+    *,
+    labels: Path | None = None,
+    data: Path | None = None,
+    logits: Path | None = None,
+) -> Evaluation:
+    """Measure the images in a folder, zip, npy or npz against a data set, a pack, or other images.
+
+    Without metrics, all that need nothing but a pack, or where there is none the Fréchet distance; with `all`, all that the
+    images' labels allow. Of several metrics asked for in these two ways, one that cannot be measured does not stop the others.
+
+    Raises:
+        UsageError: the images, the reference, the labels or a metric are not what was expected; the message says what was.
+    """
+    try:
+        to = reference_of(reference, data, logits)
+        file = image_files.read(path, grey=len(to.shape) == 2)
+        sample = Sample.of(file.images, to, file.labels if labels is None else _labels(labels, len(file.images)))
+        if metrics and list(metrics) != [ALL]:
+            return Evaluation(sample, tuple(Row(name, m) for name, m in measure(sample, metrics).items()))
+        wanted = [name for name in METRICS if _applies(name, sample, everything=bool(metrics))]
+        return Evaluation(sample, tuple(_row(sample, request) for request in wanted))
+    except EvaluatorError as error:
+        raise UsageError(str(error)) from error
+
+
+def reference_of(text: str, data: Path | None, logits: Path | None) -> Reference:
+    """What a data set's name, a pack's folder, or a path of images stands for.
+
+    Raises:
+        UsageError: nothing that is known.
+        PackError: a pack that cannot be loaded.
+    """
+    extractors = {"inception": _inception(logits)}
+    cache, path = cache_folder() / "features", Path(text)
+    if text in DATASETS:
+        raw = RawData(text, data)
+        if (PUBLIC / text / CARD).exists():
+            return Reference.of_pack(public_pack(text), raw, extractors=extractors, cache=cache)
+        return Reference.of_data(text, raw, extractors, cache=cache)
+    if (path / CARD).exists():
+        pack = Pack.load(path)
+        return Reference.of_pack(pack, RawData(pack.card.dataset, data), extractors=extractors, cache=cache)
+    if path.exists():
+        file = image_files.read(path)
+        name = "".join(c if c.isalnum() and c.isascii() else "-" for c in path.stem.lower()).strip("-") or "images"
+        return Reference.of_images(name, RealImages(file.images, _bytes(file.labels)), extractors, cache=cache)
+    raise UsageError(
+        f"--reference {text}: expected a data set ({', '.join(DATASETS)}), the folder of a pack, or a path of real images"
+    )
+
+
+def _labels(path: Path, n: int) -> image_files.Array:
+    """The labels in a file, in the order of the images."""
+    labels = image_files.read_labels(path)
+    if len(labels) != n:
+        raise UsageError(f"{path}: {len(labels):,} labels for {n:,} images")
+    return labels[image_files.order(n)]
+
+
+def _row(sample: Sample, request: str) -> Row:
+    try:
+        (measurement,) = measure(sample, [request]).values()
+    except (EvaluatorError, UsageError) as error:
+        return Row(request, None, str(error))
+    return Row(request, measurement)
+
+
+def _applies(metric: str, sample: Sample, *, everything: bool) -> bool:
+    """Whether a metric is measured where none was asked for by name."""
+    line, pack = METRICS[metric], sample.reference.pack
+    if line.asked is not Asked.NOTHING and (sample.labels is None or (line.asked is Asked.CLASS) != (sample.labels.ndim == 1)):
+        return False
+    if everything:
+        return pack is not None or not line.needs_pack
+    return metric == "fid" if pack is None else line.against is not Against.FEATURES
+
+
+def _inception(logits: Path | None) -> Callable[[], Extractor]:
+    def load() -> Extractor:
+        from evaluator.extractors.inception import Inception  # torch or OpenVINO, which take seconds
+
+        return Inception.load(logits=logits)
+
+    return load
+
+
+def _bytes(labels: image_files.Array | None) -> image_files.Bytes | None:
+    return None if labels is None else labels.astype(np.uint8)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _better(name: str) -> str:
+    lower = METRICS[MetricName.parse(name).metric].lower_is_better
+    return "" if lower is None else "lower" if lower else "higher"
