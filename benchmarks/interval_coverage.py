@@ -33,7 +33,7 @@ from evaluator.measurement import Measurement
 from evaluator.metrics.agreement import class_agreement, confusion
 from evaluator.metrics.class_fid import by_class, class_fid
 from evaluator.metrics.confidence import confident
-from evaluator.metrics.duplicates import duplicates
+from evaluator.metrics.duplicates import duplicates, near_others
 from evaluator.metrics.fid import fid
 from evaluator.metrics.histogram import class_kl
 from evaluator.metrics.kid import kid
@@ -157,7 +157,7 @@ def duplicates_of(support: int, hot: float = 0) -> Draw:
     def draw(random: Random) -> Measurement:
         which = np.where(random.random(N) < hot, 0, random.integers(0, support, N))
         digits = which[:, None] >> np.arange(32) & 1
-        return duplicates((255 * digits).astype(np.uint8), 1.0, "duplicates2k")
+        return duplicates(near_others((255 * digits).astype(np.uint8), 1.0), "duplicates2k")
 
     return draw
 

@@ -26,7 +26,7 @@ from evaluator.metrics.authenticity import authenticity, own_nearest
 from evaluator.metrics.birthday import support
 from evaluator.metrics.class_fid import class_fid
 from evaluator.metrics.confidence import confident
-from evaluator.metrics.duplicates import duplicates, near_pairs
+from evaluator.metrics.duplicates import duplicates
 from evaluator.metrics.fd_infinity import fd_infinity
 from evaluator.metrics.fid import fid
 from evaluator.metrics.histogram import class_kl
@@ -143,12 +143,11 @@ def _class_agreement(sample: Sample, name: MetricName) -> Measurement:
 
 
 def _duplicates(sample: Sample, name: MetricName) -> Measurement:
-    return duplicates(sample.pixels, sample.pack.card.thresholds.near_duplicate, str(name))
+    return duplicates(sample.near_others, str(name))
 
 
 def _birthday(sample: Sample, name: MetricName) -> Measurement:
-    near = sample.pack.card.thresholds.near_duplicate
-    return support(near_pairs(sample.pixels, near), len(sample.images), str(name))
+    return support(int(sample.near_others.sum()) // 2, len(sample.images), str(name))
 
 
 def _memorised(sample: Sample, name: MetricName) -> Measurement:
