@@ -37,6 +37,7 @@ from evaluator.metrics.mode_coverage import mode_coverage
 from evaluator.metrics.multilabel import exact_match, extra_labels, topk_accuracy
 from evaluator.metrics.ndb import Bins, fit_bins, js, ndb
 from evaluator.metrics.prdc import Neighbourhoods, coverage, density, precision, recall
+from evaluator.metrics.repeats import repeats
 from evaluator.metrics.vendi import vendi
 from evaluator.names import MetricName, count
 from evaluator.pack import Pack
@@ -150,6 +151,10 @@ def _birthday(sample: Sample, name: MetricName) -> Measurement:
     return support(int(sample.near_others.sum()) // 2, len(sample.images), str(name))
 
 
+def _repeats(sample: Sample, name: MetricName) -> Measurement:
+    return repeats(sample.codes, sample.pack.card.thresholds.memorised, str(name))
+
+
 def _memorised(sample: Sample, name: MetricName) -> Measurement:
     return memorised(sample.nearest[0], sample.pack.card.thresholds.memorised, str(name))
 
@@ -187,6 +192,7 @@ METRICS = {
     "js": Metric(_by_bins(js), Against.FEATURES, LOWER),
     "vendi": Metric(_of_features(vendi), Against.NOTHING, HIGHER),
     "duplicates": Metric(_duplicates, Against.NOTHING, LOWER, pixels=True, needs_pack=True),
+    "repeats": Metric(_repeats, Against.NOTHING, LOWER, pixels=True, needs_pack=True),
     "birthday": Metric(_birthday, Against.NOTHING, HIGHER, pixels=True, needs_pack=True),
     "memorised": Metric(_memorised, Against.CODES, LOWER, pixels=True, needs_pack=True),
     "authentic": Metric(_authentic, Against.CODES, None, pixels=True, needs_pack=True),

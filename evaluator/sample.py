@@ -18,7 +18,7 @@ from evaluator.metrics.class_fid import by_class, class_fids
 from evaluator.metrics.duplicates import near_others
 from evaluator.metrics.histogram import class_counts
 from evaluator.metrics.prdc import Neighbourhoods
-from evaluator.neighbours import nearest
+from evaluator.neighbours import Codes, nearest
 from evaluator.pack import Pack, Split
 from evaluator.reference import Reference
 
@@ -106,9 +106,14 @@ class Sample:
         return self.reference.pack
 
     @cached_property
+    def codes(self) -> Codes:
+        """The images compressed as the pack's real ones are, (n, components)."""
+        return self.pack.projection.encode(self.pixels)
+
+    @cached_property
     def nearest(self) -> tuple[Integers, Integers]:
         """Squared code distance to, and row in the pack of, the nearest real image of each."""
-        return nearest(self.pack.projection.encode(self.pixels), self.pack.codes)
+        return nearest(self.codes, self.pack.codes)
 
     @cached_property
     def near_others(self) -> Integers:

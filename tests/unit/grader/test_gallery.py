@@ -88,7 +88,8 @@ def test_thumbnails_of_noise_are_small_enough_for_the_class_index(
 
 
 def test_copies_stand_beside_their_real_images(vanilla: Task, pack: Pack, copies: Images, scorer: Scorer, tmp_path: Path) -> None:
-    flags = scorer.flags(scorer.measure(copies))
+    metrics = scorer.measure(copies)
+    flags = scorer.flags(metrics, scorer.score(metrics))
     result = TaskResult(task=vanilla.id, title=vanilla.title, status=Status.HELD, max_score=1, flags=flags)
     found = gallery.pictures(TaskGrading(result, scorer=scorer, images=copies), pack, tmp_path / "none.png")
     picture = next(artifact for artifact in found if artifact.name == "neighbours.png")
