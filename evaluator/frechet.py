@@ -6,8 +6,7 @@ Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017; Dowso
 The trace of the square root comes from a triangular factor of the reference's covariance, Σ_ref = L Lᵀ: the eigenvalues
 of Σ Σ_ref are those of the symmetric LᵀΣL, so Tr (ΣΣ_ref)^½ = Σ √eigvalsh(LᵀΣL). With fewer images than dimensions the
 same eigenvalues, but for zeros, are those of the n×n Gram matrix of the centred features times L. Everything is
-float64; covariances divide by n − 1, and are joined from blocks of rows (Chan, Golub and LeVeque, Am. Stat. 37 (1983) 242),
-so that features in single precision are never copied whole.
+float64; covariances divide by n − 1, and are summed over blocks of rows, so that features in single precision are never copied whole.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from scipy.linalg import blas
 
 from evaluator.arrays import Features, Floats
 from evaluator.errors import FeaturesError
-from evaluator.features import check_dimension, checked_features
+from evaluator.features import check_dimension, check_features, checked_features
 from evaluator.images import chunks
 from evaluator.interval import BLOCKS, jackknife
 
@@ -62,12 +61,6 @@ class _Scatter:
     mean: Floats
     products: Floats
 
-    def __add__(self, other: _Scatter) -> _Scatter:
-        n = self.n + other.n
-        apart = other.mean - self.mean
-        products = self.products + other.products + np.outer(apart, apart * (self.n * other.n / n))
-        return _Scatter(n, self.mean + apart * (other.n / n), products)
-
     def __sub__(self, part: _Scatter) -> _Scatter:
         n = self.n - part.n
         mean = self.mean + (self.mean - part.mean) * (part.n / n)
@@ -94,15 +87,20 @@ def accumulate(batches: Iterable[Features]) -> Moments:
 
 
 def _scatter(batches: Iterable[Features], least: int) -> _Scatter:
-    total: _Scatter | None = None
+    n = 0
+    origin = total = products = np.empty(0)
     for block in _blocks(batches):
-        mean = block.mean(axis=0)
-        centred = block - mean
-        part = _Scatter(len(block), mean, centred.T @ centred)
-        total = part if total is None else total + part
-    if total is None or total.n < least:
-        raise FeaturesError(f"features of {total.n if total else 0} images, expected at least {least}")
-    return total
+        if n == 0:
+            origin = block.mean(axis=0)  # near the mean, so that nothing is lost to rounding
+            total, products = np.zeros_like(origin), np.zeros((len(origin), len(origin)), order="F")
+        block -= origin
+        n += len(block)
+        total += block.sum(axis=0)
+        products = blas.dsyrk(1.0, block.T, beta=1.0, c=products, overwrite_c=1)  # the upper triangle, at half the cost
+    if n < least:
+        raise FeaturesError(f"features of {n} images, expected at least {least}")
+    whole = np.triu(products) + np.triu(products, 1).T
+    return _Scatter(n, origin + total / n, whole - np.outer(total, total / n))
 
 
 def _blocks(batches: Iterable[Features]) -> Iterator[Floats]:
@@ -110,7 +108,8 @@ def _blocks(batches: Iterable[Features]) -> Iterator[Floats]:
     block, filled = np.empty((0, 0)), 0
     for batch in batches:
         for rows in chunks(len(batch), _ROWS):
-            piece = checked_features(batch[rows], least=1)
+            piece = batch[rows]
+            check_features(piece, least=1)
             if not block.size:
                 block = np.empty((_ROWS, piece.shape[1]))
             if piece.shape[1] != block.shape[1]:
@@ -185,8 +184,9 @@ def leaving_out(features: Features, to: Gaussian) -> Callable[[int, int], float]
 def _sum_of_roots(symmetric: Floats) -> float:
     """Sum of the square roots of a matrix's eigenvalues; those that rounding made negative count as 0.
 
-    Large ones by torch, whose library's threads share the work where numpy's mostly wait for each other. It may answer with
-    another last digit when it is asked again; what is graded by is small, and numpy answers the same.
+    Large ones by torch, whose library's threads share the work where numpy's and scipy's mostly wait for each other: on a busy
+    machine, a tenth of the time. It may answer with another last digit when it is asked again; what is graded by is small, and
+    numpy answers the same.
     """
     if len(symmetric) > _LARGE:
         import torch  # takes a second

@@ -23,6 +23,6 @@ def repeats(codes: Codes, threshold: float, name: str) -> Measurement:
     Wilson interval of n / 2: the two of a pair count together or not at all.
     """
     n = len(codes)
-    repeated = int((own_nearest(codes) < threshold).sum())
+    repeated = int((own_nearest(codes) < threshold).sum()) if n > 1 else 0
     low, high = wilson(repeated / 2, n / 2)
     return Measurement(name, repeated / n, low, high, n)
