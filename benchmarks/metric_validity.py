@@ -154,7 +154,7 @@ def flag_rates(dataset: str, data: Any, disguises: Iterable[str]) -> dict[str, d
         "test images, held out": real[split:],
         "the reference generator": _recognised(made, pack),
     }
-    rates = {name: {"images": float(found.mean()), "5 %": _chance([(N, float(found.mean()))])} for name, found in alone.items()}
+    rates = {name: {"images": float(found.mean()), "all": _chance([(N, float(found.mean()))])} for name, found in alone.items()}
     images = data.x_train[np.random.default_rng(4).choice(len(data.x_train), N, replace=False)]
     background = float(real.mean())
     for name in disguises:
@@ -213,19 +213,37 @@ def value_table(curves: Curves) -> str:
     return _table(head, rows)
 
 
-def flag_table(rates: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Markdown: a row a kind of image, for each data set the share recognised and how often 2,000 images are flagged."""
-    head = ["images", *(f"{SETS[d].title}: {what}" for d in rates for what in ("recognised", "1 % of 2,000", "5 %", "20 %"))]
-    rows = []
-    for kind in next(iter(rates.values())):
-        cells = []
-        for of in rates.values():
-            found = of[kind]
-            alone = "1 %" not in found
-            cells.append(f"{found['images']:.2%}")
-            cells += [f"all: {found['5 %']:.1g}", "", ""] if alone else [f"{found[part]:.1%}" for part in ("1 %", "5 %", "20 %")]
-        rows.append([kind, *cells])
+Rates = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""By data set and kind of image."""
+
+
+def alarm_table(rates: Rates) -> str:
+    """Markdown: how many of the images that are no copies pass for one, and how often 2,000 of them raise the flag."""
+    head = ["images", *(f"{SETS[d].title}: {what}" for d in rates for what in ("pass for copies", "2,000 of them flagged"))]
+    rows = [
+        [kind, *(cell for of in rates.values() for cell in (f"{of[kind]['images']:.3%}", _odds(of[kind]["all"])))]
+        for kind in _kinds(rates, alone=True)
+    ]
     return _table(head, rows)
+
+
+def detection_table(rates: Rates) -> str:
+    """Markdown: how many of the copies in each disguise are recognised, and how often 2,000 images with a share of them are flagged."""
+    head = ["copies", *(f"{SETS[d].title}: {what}" for d in rates for what in ("recognised", "1 % copies", "5 %", "20 %"))]
+    rows = [
+        [kind, *(f"{of[kind][part]:.1%}" for of in rates.values() for part in ("images", "1 %", "5 %", "20 %"))]
+        for kind in _kinds(rates, alone=False)
+    ]
+    return _table(head, rows)
+
+
+def _kinds(rates: Rates, *, alone: bool) -> list[str]:
+    """Kinds of image that make up whole submissions, or that are mixed with others."""
+    return [kind for kind, found in next(iter(rates.values())).items() if ("all" in found) is alone]
+
+
+def _odds(chance: float) -> str:
+    return f"1 in {float(f'{1 / chance:.1g}'):,.0f}" if chance > 1e-9 else "less than 1 in 10⁹"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -265,7 +283,8 @@ def drawn(curves: Curves, title: str) -> bytes:
 
 def sections(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What stands in the page between each pair of markers."""
-    parts = {"flag": flag_table({dataset: of["flag"] for dataset, of in found.items()})}
+    rates = {dataset: of["flag"] for dataset, of in found.items()}
+    parts = {"false alarms": alarm_table(rates), "detection": detection_table(rates)}
     for dataset, of in found.items():
         parts[f"{dataset} verdicts"] = verdict_table(of["curves"])
         parts[f"{dataset} values"] = value_table(of["curves"])
