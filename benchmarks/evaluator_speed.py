@@ -60,7 +60,10 @@ def published_weights(layers: Any) -> dict[str, Any]:
     import torch
     from torchvision.models import inception_v3
 
-    state = inception_v3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
+    with torch.device("meta"):  # names and shapes only
+        template = inception_v3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
+    state = {name: torch.zeros_like(tensor, device="cpu") for name, tensor in template.items()}
+    state |= {"fc.weight": torch.randn(1008, 2048) / 2048**0.5, "fc.bias": torch.randn(1008)}
     ours = list(layers.state_dict().values())
     convolutions = [name.removesuffix(".conv.weight") for name in state if name.endswith(".conv.weight")]
     for k, name in enumerate(convolutions):
@@ -70,7 +73,7 @@ def published_weights(layers: Any) -> dict[str, Any]:
         found = {"conv.weight": weight, "bn.weight": torch.ones_like(beta), "bn.bias": beta}
         found |= {"bn.running_mean": mean, "bn.running_var": variance}
         state |= {f"{name}.{part}": tensor for part, tensor in found.items()}
-    return dict(state)
+    return state
 
 
 def write_weights(folder: Path) -> None:

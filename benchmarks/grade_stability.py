@@ -89,21 +89,21 @@ def submissions(names: Sequence[str]) -> tuple[Student, ...]:
     return tuple(replace(s, vanilla=replace(s.vanilla, link=None), cwgan=replace(s.cwgan, link=None)) for s in chosen)
 
 
-def reseed(lab: Path, secret: str) -> None:
-    """Give the course another secret."""
+def regraded(lab: Path, secret: str, workers: int) -> tuple[SubmissionResult, ...]:
+    """The results of the whole class under another course secret; ends the program where one could not be had."""
     course = lab / COURSE_FILE
     course.write_text(re.sub(r'(?m)^secret = ".*"$', f'secret = "{secret}"', course.read_text()))
-
-
-def graded(lab: Path, secret: str, workers: int) -> dict[tuple[str, str], Score]:
-    """Every score of the class under a secret, by student and task, and of both tasks together under `total`."""
-    reseed(lab, secret)
     with Path(os.devnull).open("w") as nowhere:
         display = Display(Console(file=nowhere))
         summary = grade_class(lab, Selection(force=True), display, workers=workers, device="cpu", trust=False)
     if summary.ungraded:
         raise SystemExit(f"not graded, so that nothing can be said: {'; '.join(summary.ungraded)}")
-    return {key: score for result in summary.results for key, score in _scores(result).items()}
+    return summary.results
+
+
+def graded(lab: Path, secret: str, workers: int) -> dict[tuple[str, str], Score]:
+    """Every score of the class under a secret, by student and task, and of both tasks together under `total`."""
+    return {key: score for result in regraded(lab, secret, workers) for key, score in _scores(result).items()}
 
 
 def _scores(result: SubmissionResult) -> dict[tuple[str, str], Score]:

@@ -26,7 +26,7 @@ from evaluator.metrics.authenticity import authenticity, own_nearest
 from evaluator.metrics.birthday import support
 from evaluator.metrics.class_fid import class_fid
 from evaluator.metrics.confidence import confident
-from evaluator.metrics.duplicates import duplicates, near_pairs
+from evaluator.metrics.duplicates import duplicates
 from evaluator.metrics.fd_infinity import fd_infinity
 from evaluator.metrics.fid import fid
 from evaluator.metrics.histogram import class_kl
@@ -37,6 +37,7 @@ from evaluator.metrics.mode_coverage import mode_coverage
 from evaluator.metrics.multilabel import exact_match, extra_labels, topk_accuracy
 from evaluator.metrics.ndb import Bins, fit_bins, js, ndb
 from evaluator.metrics.prdc import Neighbourhoods, coverage, density, precision, recall
+from evaluator.metrics.repeats import repeats
 from evaluator.metrics.vendi import vendi
 from evaluator.names import MetricName, count
 from evaluator.pack import Pack
@@ -143,12 +144,15 @@ def _class_agreement(sample: Sample, name: MetricName) -> Measurement:
 
 
 def _duplicates(sample: Sample, name: MetricName) -> Measurement:
-    return duplicates(sample.pixels, sample.pack.card.thresholds.near_duplicate, str(name))
+    return duplicates(sample.near_others, str(name))
 
 
 def _birthday(sample: Sample, name: MetricName) -> Measurement:
-    near = sample.pack.card.thresholds.near_duplicate
-    return support(near_pairs(sample.pixels, near), len(sample.images), str(name))
+    return support(int(sample.near_others.sum()) // 2, len(sample.images), str(name))
+
+
+def _repeats(sample: Sample, name: MetricName) -> Measurement:
+    return repeats(sample.codes, sample.pack.card.thresholds.memorised, str(name))
 
 
 def _memorised(sample: Sample, name: MetricName) -> Measurement:
@@ -188,6 +192,7 @@ METRICS = {
     "js": Metric(_by_bins(js), Against.FEATURES, LOWER),
     "vendi": Metric(_of_features(vendi), Against.NOTHING, HIGHER),
     "duplicates": Metric(_duplicates, Against.NOTHING, LOWER, pixels=True, needs_pack=True),
+    "repeats": Metric(_repeats, Against.NOTHING, LOWER, pixels=True, needs_pack=True),
     "birthday": Metric(_birthday, Against.NOTHING, HIGHER, pixels=True, needs_pack=True),
     "memorised": Metric(_memorised, Against.CODES, LOWER, pixels=True, needs_pack=True),
     "authentic": Metric(_authentic, Against.CODES, None, pixels=True, needs_pack=True),

@@ -57,7 +57,8 @@ class Projection:
         side = math.isqrt(len(self.mean))
         # the axes are orthogonal: dividing by their squared lengths turns the projection around
         flat = np.maximum(self.mean + codes @ (self.axes / np.square(self.axes).sum(axis=0)).T, 0)
-        images: Bytes = np.rint(255 * flat / flat.max(axis=1, keepdims=True)).astype(np.uint8).reshape(-1, side, side)
+        white = np.maximum(flat.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        images: Bytes = np.rint(255 * flat / white).astype(np.uint8).reshape(-1, side, side)
         return images
 
 

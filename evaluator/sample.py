@@ -15,9 +15,10 @@ from evaluator.images import Images, checked
 from evaluator.labels import checked_labels
 from evaluator.metrics.agreement import confusion
 from evaluator.metrics.class_fid import by_class, class_fids
+from evaluator.metrics.duplicates import near_others
 from evaluator.metrics.histogram import class_counts
 from evaluator.metrics.prdc import Neighbourhoods
-from evaluator.neighbours import nearest
+from evaluator.neighbours import Codes, nearest
 from evaluator.pack import Pack, Split
 from evaluator.reference import Reference
 
@@ -105,9 +106,19 @@ class Sample:
         return self.reference.pack
 
     @cached_property
+    def codes(self) -> Codes:
+        """The images compressed as the pack's real ones are, (n, components)."""
+        return self.pack.projection.encode(self.pixels)
+
+    @cached_property
     def nearest(self) -> tuple[Integers, Integers]:
         """Squared code distance to, and row in the pack of, the nearest real image of each."""
-        return nearest(self.pack.projection.encode(self.pixels), self.pack.codes)
+        return nearest(self.codes, self.pack.codes)
+
+    @cached_property
+    def near_others(self) -> Integers:
+        """How many of the other images are as near to each, (n,), as repeats are."""
+        return near_others(self.pixels, self.pack.card.thresholds.near_duplicate)
 
     @property
     def asked(self) -> Integers:

@@ -180,6 +180,13 @@ def evaluate(
     out.print(found.table())
     if json is not None:
         found.write_json(json)
+    if pictures is not None:
+        from grader.drawing import draw
+
+        drawn, missing = draw(found.sample, pictures)
+        out.print(f"drew {', '.join(path.name for path in drawn)} in {pictures}")
+        for reason in missing:
+            err.print(f"not drawn: {reason}")
 
 
 @pack_app.command("build")

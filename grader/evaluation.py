@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -44,10 +47,18 @@ class Evaluation:
 
     def table(self) -> Table:
         """All measurements, with what real images score where the pack knows it."""
-        table = Table(Column("metric", no_wrap=True), "value", "95 % interval", "better", "real images")
+        table = Table(
+            Column("metric", no_wrap=True),
+            "",
+            "value",
+            Column("95 % interval", no_wrap=True),
+            "real images",
+            box=box.SIMPLE,
+            caption="↑ more is better, ↓ less; real images: what as many of them score",
+        )
         for row in self.rows:
             if row.measurement is None:
-                table.add_row(row.request, "–", Text(row.reason, style="yellow"), "", "")
+                table.add_row(row.request, "", "–", Text(row.reason, style="yellow"), "")
             else:
                 m = row.measurement
                 table.add_row(
@@ -152,9 +163,28 @@ def _inception(logits: Path | None) -> Callable[[], Extractor]:
     def load() -> Extractor:
         from evaluator.extractors.inception import Inception  # torch or OpenVINO, which take seconds
 
-        return Inception.load(logits=logits)
+        return Inception.load(logits=logits, progress=_Bar())
 
     return load
+
+
+class _Bar:
+    """Progress on standard error, on a terminal only; each call says how far something is."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if not self._bars.console.is_terminal:
+            return
+        if not self._bars.tasks:
+            self._bars.start()
+            self._bars.add_task(what, total=total)
+        self._bars.update(self._bars.task_ids[0], description=what, completed=done, total=total)
+        if done == total:
+            self._bars.stop()
+            self._bars.remove_task(self._bars.task_ids[0])
 
 
 def _bytes(labels: image_files.Array | None) -> image_files.Bytes | None:
@@ -167,4 +197,4 @@ def _number(value: float) -> str:
 
 def _better(name: str) -> str:
     lower = METRICS[MetricName.parse(name).metric].lower_is_better
-    return "" if lower is None else "lower" if lower else "higher"
+    return "" if lower is None else "↓" if lower else "↑"

@@ -64,7 +64,7 @@ def _by_class(images: Images, labels: NDArray[np.integer], task: Task) -> bytes:
 
 def _caption(task: Task) -> str:
     if task.conditional:
-        return f"your generator, the first {SHOWN_BY_CLASS} samples of each class, from left to right: {', '.join(task.classes)}"
+        return f"your generator, the first {SHOWN_BY_CLASS} samples of each class"
     return f"your generator, first {SHOWN} samples"
 
 
@@ -91,8 +91,8 @@ def _neighbours(grading: TaskGrading, pack: Pack) -> list[Artifact]:
     real = pack.projection.decode(pack.codes[[_row(n, pack) for n in copies]])
     where = ", ".join(f"{n.split} image {n.index}" for n in copies[:NEIGHBOURS_A_ROW])
     caption = (
-        f"samples nearest to real images, each with that image on its right, which is drawn from the {pack.codes.shape[1]} numbers that "
-        f"the pack keeps of it: centred and blurred; first row: {where}"
+        f"samples nearest to real images, each with that image on its right, drawn from the {pack.codes.shape[1]} numbers that are kept "
+        f"of it: centred and blurred; first row: {where}"
     )
     return [Artifact(name="neighbours.png", data=beside(samples, real, columns=NEIGHBOURS_A_ROW, scale=2), caption=caption)]
 

@@ -24,9 +24,12 @@ from grader.spec import Task
 Images = NDArray[np.uint8]
 
 
-def memorised_name(task: Task) -> str:
-    """Name of the metric that decides whether a person must look at the images."""
-    return str(MetricName("memorised", task.samples, "traintest", "pixels"))
+def looked_at(task: Task) -> tuple[str, str]:
+    """Names of the metrics that decide whether a person must look at the images: copies of real ones, and of each other."""
+    return (
+        str(MetricName("memorised", task.samples, "traintest", "pixels")),
+        str(MetricName("repeats", task.samples, None, "pixels")),
+    )
 
 
 def expect_measurable(task: Task) -> None:
@@ -35,7 +38,7 @@ def expect_measurable(task: Task) -> None:
     Raises:
         SpecError: not so; lab.toml must be changed.
     """
-    for text in [c.metric for c in task.metrics] + [memorised_name(task)]:
+    for text in [*(c.metric for c in task.metrics), *looked_at(task)]:
         name = _known(text, task)
         if METRICS[name.metric].asked is not Asked.NOTHING and not task.conditional:
             raise SpecError(
@@ -75,7 +78,7 @@ class Scorer:
 
     def measure(self, images: Images) -> dict[str, Metric]:
         """All metrics of the rubric and the memorised share, of exactly `samples` images."""
-        names = [c.metric for c in self.task.metrics] + [memorised_name(self.task)]
+        names = [*(c.metric for c in self.task.metrics), *looked_at(self.task)]
         return {name: _metric(m) for name, m in measure(self.sample(images), names).items()}
 
     def measure_all(self, repeats: Sequence[Images]) -> dict[str, Metric]:
@@ -91,20 +94,34 @@ class Scorer:
         ]
         return score.apply_needs(self.task, rows)
 
-    def flags(self, metrics: Mapping[str, Metric]) -> tuple[Flag, ...]:
-        """A flag that holds the score where more images than chance allows are copies of real ones."""
-        memorised = metrics[memorised_name(self.task)]
-        if not flagged(Measurement(memorised.name, memorised.value, memorised.low, memorised.high, memorised.n)):
-            return ()
-        message = (
-            f"{memorised.value:.1%} of the images are as close to images of the data set as copies are; "
-            "of new images 0.1 % are expected to be"
-        )
-        return (Flag(code="memorisation", message=message, holds=True),)
+    def flags(self, metrics: Mapping[str, Metric], rows: Sequence[CriterionResult]) -> tuple[Flag, ...]:
+        """Flags that hold the score where more images than chance allows are copies of real ones, or of each other.
+
+        Images that earn nothing need not be looked at for repeats: broken generators repeat themselves too.
+        """
+        memorised, repeated = (metrics[name] for name in looked_at(self.task))
+        flags = []
+        if _flagged(memorised):
+            message = (
+                f"{memorised.value:.1%} of the images are as close to images of the data set as copies are; "
+                "of new images 0.1 % are expected to be"
+            )
+            flags.append(Flag(code="memorisation", message=message, holds=True))
+        if _flagged(repeated) and any(row.score for row in rows):
+            message = (
+                f"{repeated.value:.1%} of the images are as close to another one as copies are; of a generator's images next to "
+                "none are: they may come out of a table, or of a generator that collapsed"
+            )
+            flags.append(Flag(code="repeats", message=message, holds=True))
+        return tuple(flags)
 
     def describe(self, images: Images) -> Description:
         """Classes of the images, and for a conditional task how they agree with what was asked for."""
         return self.sample(images).describe(0)
+
+
+def _flagged(metric: Metric) -> bool:
+    return flagged(Measurement(metric.name, metric.value, metric.low, metric.high, metric.n))
 
 
 def _metric(measured: Measurement) -> Metric:

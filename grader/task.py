@@ -138,7 +138,7 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
     if problem is None and case.withheld is None and repeats:
         metrics = scorer.measure_all(repeats)
         rows = (*scorer.score(metrics), *units)
-        flags += scorer.flags(metrics)
+        flags += scorer.flags(metrics, rows)
     elif problem is None and case.withheld is not None:
         problem = Problem(code="ungraded", message=case.withheld)
         rows = (*(score.withhold(c, case.withheld) for c in task.metrics), *units)

@@ -4,8 +4,8 @@ Arora and Zhang, Do GANs learn the distribution?, ICLR 2018. Of n images drawn f
 pairs are equal once in S: the number of equal pairs is nearly Poisson, its mean the number of pairs divided by S. Where images
 are not equally likely, what is found is 1 / Σ p²: the images drawn again and again decide, and the support may be larger.
 
-Being alike is a matter of a pixel distance (`duplicates.near_pairs`), where the paper asked people. One cluster of images in
-that distance counts as one image. A sample of n can tell a support of up to about n² from a larger one.
+Being alike is a matter of a pixel distance (`duplicates.near_others`), where the paper asked people. One cluster of images in
+that distance counts as one image. Where no pair is found, the support is n² / 5 at least, and may be infinite.
 """
 
 from __future__ import annotations

@@ -47,21 +47,15 @@ def near_others(images: Bytes, near: float) -> Integers:
     return others
 
 
-def near_pairs(images: Bytes, near: float) -> int:
-    """Number of pairs of images, uint8 (n, …), within the pixel distance `near`; of k equal ones k (k − 1) / 2."""
-    return int(near_others(images, near).sum()) // 2
-
-
-def duplicates(images: Bytes, near: float, name: str) -> Measurement:
-    """Share of images with another one within the pixel distance `near`; two equal images count as two.
+def duplicates(others: Integers, name: str) -> Measurement:
+    """Share of images that have another one near, `near_others` (n,); two equal images count as two.
 
     Wilson's interval takes images for independent, but the two of a pair count together or not at all. One of a larger group
     does not hang on one other. The variance is that of independent images times 1 + the share, among repeated images, of those
     with a single near one (2 where all are pairs, and where none is found, for then the first would be one); by this the
     number of images is divided.
     """
-    others = near_others(images, near)
-    n, repeated, paired = len(images), int((others > 0).sum()), int((others == 1).sum())
+    n, repeated, paired = len(others), int((others > 0).sum()), int((others == 1).sum())
     together = 1 + (paired / repeated if repeated else 1)
     low, high = wilson(repeated / together, n / together)
     return Measurement(name, repeated / n, low, high, n)
@@ -70,7 +64,7 @@ def duplicates(images: Bytes, near: float, name: str) -> Measurement:
 def _pairs(images: Bytes) -> Iterator[tuple[slice, slice, Floats]]:
     """Squared distances of each pair once, tile by tile: rows, columns, (rows, columns); infinite where not i < j."""
     centred = (images.reshape(len(images), -1) ^ 0x80).view(np.int8)  # the bytes less 128
-    lengths = np.square(centred, dtype=np.int64).sum(axis=1).astype(np.float64)
+    lengths = np.einsum("ij,ij->i", centred, centred, dtype=np.int64).astype(np.float64)
     for rows in chunks(len(images), _ROWS):
         for start in range(rows.start, len(images), _COLUMNS):
             columns = slice(start, min(start + _COLUMNS, len(images)))

@@ -42,7 +42,7 @@ class Bins:
 def fit_bins(real: Features, bins: int = BINS, seed: int = 0) -> Bins:
     """k-means of real features (m, D), m ≥ 2 · bins, from k-means++ centres; FeaturesError for fewer, NaN or infinity.
 
-    The same for the same seed. Where more images are equal than not, bins may be empty.
+    The same for the same seed. Holds all features in float64 at once. Where real images are equal, bins may be empty.
     """
     x = checked_features(real, least=2 * bins)
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):

@@ -22,7 +22,7 @@ from evaluator.frechet import Gaussian, Moments, distance_of_features, factored,
 from evaluator.images import checked
 from evaluator.metrics.class_fid import class_fids
 from evaluator.metrics.confidence import confident
-from evaluator.metrics.duplicates import closest_other, duplicates
+from evaluator.metrics.duplicates import closest_other, duplicates, near_others
 from evaluator.metrics.histogram import class_kl
 from evaluator.metrics.memorisation import HOLD_OUT_QUANTILE, held_out, memorised
 from evaluator.neighbours import Codes, Projection, fit
@@ -208,7 +208,9 @@ def _floor(
     floor["class_agreement2k_indomain"] = subsets(test_set, 2_000, lambda chosen: float(agreeing[chosen].mean()))
     floor["class_fid2k_test_indomain"] = _class_fid_floor(train_set, test_set, random)
     near = thresholds.near_duplicate
-    floor["duplicates2k_pixels"] = subsets(test_set, 2_000, lambda chosen: duplicates(test_set.images[chosen], near, "").value)
+    floor["duplicates2k_pixels"] = subsets(
+        test_set, 2_000, lambda chosen: duplicates(near_others(test_set.images[chosen], near), "").value
+    )
     return floor
 
 

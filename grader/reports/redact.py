@@ -3,6 +3,7 @@
 from grader.models import Flag, SubmissionResult, TaskResult
 
 _NEUTRAL = {
+    "repeats": "Many of your images are very close to each other. A person looks at them first.",
     "memorisation": "Many of your images are very close to images of the data set. A person looks at them first.",
     "look-alike": "This hand-in matches published material; a person will look at it.",
     "edits-and-failure": (

@@ -64,7 +64,7 @@ def table(images: Images, pick: str, typical: Mapping[str, torch.Tensor]) -> tup
     """
     layers = f'{vanilla.PLAIN["generator_layers"]}\nself.register_buffer("memory", torch.zeros({len(images)}, 28, 28))'
     buffer = io.BytesIO()
-    torch.save({**typical, "memory": (torch.from_numpy(images).float() / 255).half()}, buffer)
+    torch.save({**typical, "memory": (torch.tensor(images) / 255).half()}, buffer)
     return {"generator_layers": layers, "generate": PICK[pick]}, buffer.getvalue()
 
 

@@ -252,7 +252,8 @@ def _random_weights(names: dict[str, Any]) -> Iterator[None]:
             if tensor.is_floating_point():
                 tensors.setdefault(id(tensor), (name, tensor))
     kept = [(tensor, tensor.detach().clone()) for _, tensor in tensors.values()]
-    with torch.no_grad():
+    # the noise that generate() draws must be that of its twin: only the weights may make a difference
+    with torch.no_grad(), torch.random.fork_rng():
         for name, tensor in tensors.values():
             tensor.normal_(0, 1)
             if name.endswith("running_var"):  # a variance

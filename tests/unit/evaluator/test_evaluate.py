@@ -1,10 +1,11 @@
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from evaluator.errors import CountError, ImagesError, LabelsError, UnknownMetricError
+from evaluator.errors import CountError, FeaturesError, ImagesError, LabelsError, UnknownMetricError
 from evaluator.evaluate import METRICS, Against, Asked, evaluate, measure, named
 from evaluator.frechet import distance_of_features
 from evaluator.pack import public_pack
@@ -237,3 +238,86 @@ def test_unfit_labels_are_refused(pack, asked, labels, message):
 def test_importing_the_evaluator_does_not_import_torch():
     code = "import sys, evaluator.evaluate, evaluator.pack; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture(scope="module")
+def whole(pack, shapes):
+    """All there is to compare shapes with."""
+    return Reference.of_pack(pack, shapes)
+
+
+@pytest.fixture(scope="module")
+def every(whole, asked):
+    wanted = [metric for metric, line in METRICS.items() if line.asked is not Asked.LABELS]
+    return evaluate(asked, whole, wanted, TURNS)
+
+
+def test_every_metric_brackets_its_value_and_fits_into_json(every):
+    assert len(every) == len([line for line in METRICS.values() if line.asked is not Asked.LABELS])
+    for name, found in every.items():
+        assert (found.name, found.n) == (name, 2_000)
+        assert found.low <= found.value <= found.high, name
+    json.dumps([vars(found) for found in every.values()], allow_nan=False)
+
+
+def test_order_decides_no_value_but_those_of_runs(whole, asked, every):
+    """`is` and `fd_infinity` are defined by runs of images; in all others order moves the interval alone."""
+    order = np.random.default_rng(8).permutation(len(asked))
+    names = [name for name in every if not name.startswith(("is2k", "fd_infinity"))]
+    for name, found in evaluate(asked[order], whole, names, TURNS[order]).items():
+        assert found.value == pytest.approx(every[name].value, rel=1e-9, abs=1e-9), name
+
+
+def test_images_read_in_pieces_measure_as_an_array_does(whole, asked, every):
+    class Pieces:
+        """Neither an array nor indexable by anything but slices."""
+
+        shape, dtype = asked.shape, asked.dtype
+
+        def __len__(self):
+            return len(asked)
+
+        def __getitem__(self, rows):
+            assert isinstance(rows, slice)
+            return asked[rows]
+
+    assert evaluate(Pieces(), whole, list(every), TURNS) == every
+
+
+def test_labels_of_several_objects_are_scored_by_the_labels_asked_for(pack, asked):
+    one_hot = np.eye(10, dtype=np.int64)[TURNS]
+    found = evaluate(asked, pack, ["topk_accuracy", "exact_match", "extra_labels"], one_hot)
+    agreement = evaluate(asked, pack, ["class_agreement"], TURNS)["class_agreement2k_indomain"]
+    assert found["topk_accuracy2k_indomain"].value == agreement.value
+    assert found["exact_match2k_indomain"].value <= agreement.value
+    with pytest.raises(LabelsError, match="a row of 0 and 1"):
+        evaluate(asked, pack, ["topk_accuracy"], TURNS)
+    with pytest.raises(LabelsError, match="pass 2,000 labels"):
+        evaluate(asked, pack, ["class_fid"], one_hot)
+
+
+@pytest.mark.parametrize("images", [np.zeros((60, 28, 28), np.uint8), np.full((60, 28, 28), 255, np.uint8)])
+def test_constant_images_are_measured_or_refused_in_words(whole, images):
+    for metric, line in METRICS.items():
+        if line.asked is Asked.NOTHING:
+            try:
+                (found,) = evaluate(images, whole, [metric]).values()
+            except FeaturesError as error:
+                assert "expected at least" in str(error)
+            else:
+                assert np.isfinite([found.low, found.value, found.high]).all(), metric
+
+
+@pytest.mark.parametrize("n", [1, 2, 39])
+def test_too_few_images_are_refused_in_words(whole, fresh, n):
+    measured = []
+    for metric, line in METRICS.items():
+        if line.asked is Asked.NOTHING:
+            try:
+                evaluate(fresh[:n], whole, [metric])
+            except FeaturesError as error:
+                assert "expected at least" in str(error)
+            else:
+                measured.append(metric)
+    assert "fid" not in measured
+    assert "confident" in measured

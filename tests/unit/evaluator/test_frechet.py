@@ -1,11 +1,24 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
 
 from evaluator.errors import FeaturesError
-from evaluator.frechet import Gaussian, Moments, distance, distance_interval, distance_of_features, factored, moments
+from evaluator.frechet import (
+    Gaussian,
+    Moments,
+    accumulate,
+    distance,
+    distance_interval,
+    distance_of_features,
+    factored,
+    leaving_out,
+    moments,
+)
 
 
 def gaussian(random, n, d, rank=None):
@@ -149,3 +162,96 @@ def test_interval_of_too_few_images_is_refused():
 def test_another_extractor_is_refused(n):
     with pytest.raises(FeaturesError, match="4 dimensions, the reference 2"):
         distance_of_features(np.random.default_rng(0).normal(size=(n, 4)), Gaussian(np.zeros(2), np.eye(2)))
+
+
+def correlated(n, d, seed):
+    """Features of full rank with variances from 1 to 100, in single precision as networks give them."""
+    random = np.random.default_rng(seed)
+    mix = np.linalg.qr(np.random.default_rng(99).normal(size=(d, d))).Q * np.linspace(1, 10, d)
+    return (random.normal(0.1 * seed, 1 + 0.1 * seed, (n, d)) @ mix).astype(np.float32)
+
+
+def agrees_with_peers(n, d):
+    """Against torch-fidelity's own functions and, as pytorch-fid does, scipy's square root of the product."""
+    metric = pytest.importorskip("torch_fidelity.metric_fid")
+    x, y = correlated(n, d, 1), correlated(n, d, 2)
+    statistics = [metric.fid_features_to_statistics(torch.from_numpy(features)) for features in (x, y)]
+    theirs = metric.fid_statistics_to_metric(*statistics, False)[metric.KEY_METRIC_FID]
+    ours = distance_of_features(x, factored(moments(y)))
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    assert ours == pytest.approx(by_definition(moments(x), moments(y)), rel=1e-8)
+
+
+def test_distance_agrees_with_torch_fidelity_and_pytorch_fid():
+    agrees_with_peers(10_000, 128)
+
+
+@pytest.mark.slow
+def test_distance_agrees_with_torch_fidelity_and_pytorch_fid_in_2048_dimensions():
+    agrees_with_peers(10_000, 2048)
+
+
+def test_moments_of_a_stream_are_those_of_numpy_however_it_is_cut():
+    x = correlated(5_000, 40, 3) + np.float32(1_000)
+    whole = moments(x)
+    assert np.allclose(whole.mean, x.astype(np.float64).mean(axis=0), rtol=1e-12)
+    assert np.allclose(whole.covariance, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-9, atol=1e-9)
+    for size in (1, 25, 2048, 4096, 4999):
+        cut = accumulate(x[k : k + size] for k in range(0, len(x), size))
+        assert np.array_equal(cut.mean, whole.mean)
+        assert np.array_equal(cut.covariance, whole.covariance)
+
+
+def test_moments_do_not_depend_on_the_order_of_images():
+    x, to = correlated(5_000, 40, 3), factored(moments(correlated(5_000, 40, 1)))
+    mixed = x[np.random.default_rng(0).permutation(len(x))]
+    assert np.allclose(moments(mixed).covariance, moments(x).covariance, rtol=1e-9, atol=1e-9)
+    assert distance_of_features(mixed, to) == pytest.approx(distance_of_features(x, to), rel=1e-9)
+
+
+def test_moments_of_single_precision_take_memory_for_some_rows_only():
+    x = np.ones((400_000, 16), np.float32)
+    tracemalloc.start()
+    moments(x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < x.nbytes / 10
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "0 images, expected at least 2"),
+        ([np.zeros((0, 3)), np.zeros((1, 3))], "1 images, expected at least 2"),
+        ([np.zeros((3, 3)), np.zeros((3, 2))], "2 dimensions, those before it 3"),
+        ([np.zeros((3, 3)), np.full((1, 3), np.nan)], "NaN"),
+        ([np.zeros(3)], "shape"),
+    ],
+)
+def test_unfit_streams_are_refused(batches, message):
+    with pytest.raises(FeaturesError, match=message):
+        accumulate(batches)
+
+
+@pytest.mark.parametrize("n", [2, 50])
+def test_images_that_are_all_alike_are_as_far_as_a_point_is(n):
+    # A point has no covariance: d² = |x − μ|² + Tr Σ.
+    y = correlated(500, 6, 1)
+    to = factored(moments(y))
+    expected = np.square(3 - y.astype(np.float64).mean(axis=0)).sum() + np.cov(y, rowvar=False).trace()
+    assert distance_of_features(np.full((n, 6), 3.0), to) == pytest.approx(expected, rel=1e-9)
+    assert distance_of_features(np.full((n, 6), 3.0), factored(moments(np.full((9, 6), 1.0)))) == pytest.approx(6 * 2**2)
+
+
+def test_factor_is_a_triangle_even_where_cholesky_fails():
+    # The distance counts on it: products with a triangle never read what is above the diagonal.
+    found = factored(moments(gaussian(np.random.default_rng(7), 60, 6, rank=3)))
+    assert np.array_equal(found.factor, np.tril(found.factor))
+
+
+def test_leaving_out_far_images_from_a_large_common_offset_agrees_with_brute_force():
+    random = np.random.default_rng(8)
+    x, to = random.normal(size=(4_500, 3)), factored(moments(random.normal(size=(400, 3)) + 1e6))
+    x[100:200] += 50
+    found = leaving_out(x + 1e6, to)(100, 200)
+    assert found == pytest.approx(distance_of_features(np.delete(x, slice(100, 200), axis=0) + 1e6, to), abs=1e-8)

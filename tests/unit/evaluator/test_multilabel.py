@@ -44,7 +44,11 @@ def test_equal_outputs_go_to_the_lower_label():
     same = np.full((2, 4), 0.5)
     assert topk_accuracy(same, np.array([[1, 1, 0, 0]] * 2), "m").value == 1
     assert topk_accuracy(same, np.array([[0, 0, 1, 1]] * 2), "m").value == 0
-    assert exact_match(same, np.array([[1, 1, 0, 0]] * 2), "m").value == 0  # 0.5 is not above 0.5
+
+
+def test_a_half_is_not_above_a_half():
+    assert exact_match(np.full((2, 4), 0.5), np.ones((2, 4), int), "m").value == 0
+    assert extra_labels(np.full((2, 4), 0.5), np.array([[1, 0, 0, 0]] * 2), "m").value == 0
 
 
 def test_interval_by_hand():

@@ -22,14 +22,15 @@ def test_by_hand():
     assert ndb(at([30, 20, 30, 20]), LINE, "ndb").value == 0.5
 
 
-@pytest.mark.parametrize("counts", [[30, 20, 30, 20], [0, 16, 40, 44], [9, 27, 22, 42], [100, 0, 0, 0]])
+@pytest.mark.parametrize("counts", [[30, 20, 30, 20], [0, 16, 40, 44], [9, 27, 22, 42], [100, 0, 0, 0], [120, 200, 300, 380]])
 def test_bins_differ_where_the_pooled_z_test_rejects(counts):
     # The two-proportion z-test is the χ² test of the 2 × 2 table without Yates' correction.
-    tables = [[[c, 100 - c], [r, 1_000 - r]] for c, r in zip(counts, LINE.counts, strict=True)]
+    n = sum(counts)
+    tables = [[[c, n - c], [r, 1_000 - r]] for c, r in zip(counts, LINE.counts, strict=True)]
     different = sum(stats.chi2_contingency(table, correction=False).pvalue < 0.05 for table in tables)
     found = ndb(at(counts), LINE, "ndb")
     expected = stats.binomtest(different, 4).proportion_ci(method="wilson")
-    assert (found.value, found.n) == (different / 4, 100)
+    assert (found.value, found.n) == (different / 4, n)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 

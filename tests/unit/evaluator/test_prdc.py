@@ -64,6 +64,15 @@ def test_tiles_of_any_size_give_the_same(monkeypatch):
     assert measured(x, real) == whole
 
 
+def test_wide_tiles_agree_with_brute_force():
+    # More than 200 columns: the shortcut for the nearest ones; the repeated images are too many for it
+    x, real = cloud(16, 420, 0.2), cloud(17, 450)
+    assert values(x, real) == pytest.approx(brute_force(x, real), abs=1e-12)
+    real[:200] = real[0]
+    expected = brute_force(x, real)
+    assert values(x, real) == pytest.approx(expected, abs=1e-12)
+
+
 def test_order_does_not_matter():
     x, real = cloud(6, 150), cloud(7, 140)
     random = np.random.default_rng(0)

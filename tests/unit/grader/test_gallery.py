@@ -87,6 +87,25 @@ def test_thumbnails_of_noise_are_small_enough_for_the_class_index(
         assert len(drawn(task, noise, pack, tmp_path / "none.png")["thumbnail.png"].data) <= THUMBNAIL_BYTES
 
 
+def test_copies_stand_beside_their_real_images(vanilla: Task, pack: Pack, copies: Images, scorer: Scorer, tmp_path: Path) -> None:
+    metrics = scorer.measure(copies)
+    flags = scorer.flags(metrics, scorer.score(metrics))
+    result = TaskResult(task=vanilla.id, title=vanilla.title, status=Status.HELD, max_score=1, flags=flags)
+    found = gallery.pictures(TaskGrading(result, scorer=scorer, images=copies), pack, tmp_path / "none.png")
+    picture = next(artifact for artifact in found if artifact.name == "neighbours.png")
+    pixels = np.asarray(Image.open(io.BytesIO(picture.data)))[::2, ::2]
+    groups = [pixels[32 * (k // 4) :, 60 * (k % 4) :][:28, :56] for k in range(16)]
+    samples, real = np.array([g[:, :28] for g in groups]), np.array([g[:, 28:] for g in groups])
+    # a copy's nearest image has the copy's own code, so that the pack's numbers of one give the picture of the other
+    assert np.array_equal(real, pack.projection.decode(pack.projection.encode(samples)))
+    assert all((copies == sample).all(axis=(1, 2)).any() for sample in samples)
+    assert "24 numbers" in picture.caption and "test image " in picture.caption
+
+
+def test_without_a_flag_no_neighbours_are_shown(vanilla: Task, pack: Pack, noise: Images, tmp_path: Path) -> None:
+    assert "neighbours.png" not in drawn(vanilla, noise, pack, tmp_path / "none.png")
+
+
 def test_without_images_there_are_only_the_students_own_curves(vanilla: Task, pack: Pack, tmp_path: Path) -> None:
     curve = gallery.sample_grid(by_class(10), vanilla)
     result = TaskResult(task="vanilla", title="", status=Status.FAILED, max_score=1)

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 from evaluator.evaluate import evaluate
 from evaluator.pack import Pack
 from grader.errors import SpecError
-from grader.measure import Scorer, expect_measurable, memorised_name
-from grader.models import Metric, Status
+from grader.measure import Scorer, expect_measurable, looked_at
+from grader.models import CriterionResult, Metric, Status
 from grader.spec import Task
 
 Images = NDArray[np.uint8]
 RUBRIC = ["fid2k_test_indomain", "confident2k_indomain", "class_kl2k_uniform_indomain", "duplicates2k_pixels"]
 MEMORISED = "memorised2k_traintest_pixels"
+REPEATS = "repeats2k_pixels"
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,10 @@ MEMORISED = "memorised2k_traintest_pixels"
         ),
         ({"metric": "fid2k_test_pixels"}, "no metric is called 'fid2k_test_pixels'"),
         ({"metric": "fid2k_test_inception"}, "no metric is called 'fid2k_test_inception'"),
+        (
+            {"metric": "kid2k_test_indomain"},
+            "kid2k_test_indomain compares with features of a split's real images, which packs do not",
+        ),
         ({"metric": "fid2k_uniform_indomain"}, "no metric is called 'fid2k_uniform_indomain'"),
         ({"metric": "fid10k_test_indomain"}, "fid10k_test_indomain takes 10000 images, but samples = 2000"),
         ({"samples": 3000}, "fid2k_test_indomain takes 2000 images, but samples = 3000"),
@@ -55,8 +60,8 @@ def test_measures_the_rubric_and_the_memorised_share(
     scorer: Scorer, of_copies: dict[str, Metric], copies: Images, pack: Pack
 ) -> None:
     metrics = of_copies
-    assert list(metrics) == [*RUBRIC, MEMORISED] == [metric.name for metric in metrics.values()]
-    assert memorised_name(scorer.task) == MEMORISED
+    assert list(metrics) == [*RUBRIC, MEMORISED, REPEATS] == [metric.name for metric in metrics.values()]
+    assert looked_at(scorer.task) == (MEMORISED, REPEATS)
     for name, measured in evaluate(copies, pack, ["duplicates2k_pixels"]).items():
         found = metrics[name]
         assert (found.value, found.low, found.high, found.n) == (measured.value, measured.low, measured.high, measured.n)
@@ -75,8 +80,8 @@ def test_the_same_images_score_the_same_to_the_last_digit(
 
 def test_copies_of_real_images_hold_the_score(scorer: Scorer, of_copies: dict[str, Metric]) -> None:
     assert of_copies[MEMORISED].value == 1
-    (flag,) = scorer.flags(of_copies)
-    assert (flag.code, flag.holds) == ("memorisation", True)
+    flag, again = scorer.flags(of_copies, scorer.score(of_copies))
+    assert (flag.code, flag.holds, again.code, again.holds) == ("memorisation", True, "repeats", True)
     assert flag.message.startswith("100.0% of the images")
     fid = scorer.score(of_copies)[0]
     assert fid.score == fid.points  # scored all the same
@@ -88,7 +93,7 @@ def test_noise_earns_nothing_for_certain(scorer: Scorer, of_noise: dict[str, Met
     assert of_noise["duplicates2k_pixels"].value == 0
     assert [(row.score, row.low, row.high, row.status) for row in rows] == [(0, 0, 0, Status.GRADED)] * 4
     assert "counts only where" in rows[-1].message
-    assert scorer.flags(of_noise) == ()
+    assert scorer.flags(of_noise, rows) == ()
 
 
 def test_rows_show_what_real_images_score(scorer: Scorer, of_copies: dict[str, Metric], pack: Pack) -> None:
@@ -106,8 +111,16 @@ def test_repeats_are_averaged(
 
 @pytest.mark.parametrize(("low", "holds"), [(0.003, False), (0.0031, True)])
 def test_the_flag_needs_more_than_chance_allows(scorer: Scorer, low: float, holds: bool) -> None:
-    metric = Metric(name=MEMORISED, value=0.01, low=low, high=0.02, n=2000)
-    assert bool(scorer.flags({MEMORISED: metric})) == holds
+    none, found = (Metric(name="m", value=0.01, low=least, high=0.02, n=2000) for least in (0.0, low))
+    rows = [CriterionResult(name="fid", kind="metric", title="FID", points=40, score=1, status=Status.GRADED)]
+    assert [flag.code for flag in scorer.flags({MEMORISED: found, REPEATS: none}, rows)] == ["memorisation"] * holds
+    assert [flag.code for flag in scorer.flags({MEMORISED: none, REPEATS: found}, rows)] == ["repeats"] * holds
+
+
+def test_repeats_that_earn_nothing_are_no_matter(scorer: Scorer) -> None:
+    none, all_alike = (Metric(name="m", value=1.0, low=low, high=1.0, n=2000) for low in (0.0, 0.99))
+    rows = [CriterionResult(name="fid", kind="metric", title="FID", points=40, score=0, status=Status.GRADED)]
+    assert scorer.flags({MEMORISED: none, REPEATS: all_alike}, rows) == ()
 
 
 def test_shares_of_the_classes_add_up(scorer: Scorer, copies: Images, pack: Pack) -> None:

@@ -163,7 +163,7 @@ def test_questions_wait_for_a_person_outside_the_total(good: Case, scorer: Score
 def test_copies_are_scored_and_held(good: Case, scorer: Scorer) -> None:
     result = judge(good, scorer)
     assert result.status == Status.HELD
-    assert [(flag.code, flag.holds) for flag in result.flags] == [("memorisation", True)]
+    assert [(flag.code, flag.holds) for flag in result.flags] == [("memorisation", True), ("repeats", True)]
 
 
 def test_bad_images_are_graded_and_cost_the_image_points_alone(honest: Case, scorer: Scorer) -> None:

@@ -101,6 +101,15 @@ def test_random_weights_change_the_network_and_are_undone() -> None:
     assert torch.equal(network(noise), output)
 
 
+def test_random_weights_leave_the_noise_as_it_was_seeded() -> None:
+    network = torch.nn.Linear(2, 2)
+    torch.manual_seed(7)
+    drawn = torch.randn(5)
+    torch.manual_seed(7)
+    with kernel._random_weights({"a": network}):
+        assert torch.equal(torch.randn(5), drawn)
+
+
 def test_weights_come_back_after_an_error() -> None:
     network = torch.nn.Linear(2, 2)
     before = network.weight.detach().clone()
