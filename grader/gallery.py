@@ -92,7 +92,7 @@ def _neighbours(grading: TaskGrading, pack: Pack) -> list[Artifact]:
     where = ", ".join(f"{n.split} image {n.index}" for n in copies[:NEIGHBOURS_A_ROW])
     caption = (
         f"samples nearest to real images, each with that image on its right, drawn from the {pack.codes.shape[1]} numbers that are kept "
-        f"of it: centred and blurred; first row: {where}"
+        f"of it: in the form that copies share, blurred; first row: {where}"
     )
     return [Artifact(name="neighbours.png", data=beside(samples, real, columns=NEIGHBOURS_A_ROW, scale=2), caption=caption)]
 
