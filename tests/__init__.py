@@ -1,0 +1,1 @@
+"""Helpers of the tests; a package, since one that is called the same comes with torch-fidelity."""
