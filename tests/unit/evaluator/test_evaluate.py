@@ -252,6 +252,7 @@ def every(whole, asked):
     return evaluate(asked, whole, wanted, TURNS)
 
 
+@pytest.mark.slow
 def test_every_metric_brackets_its_value_and_fits_into_json(every):
     assert len(every) == len([line for line in METRICS.values() if line.asked is not Asked.LABELS])
     for name, found in every.items():
@@ -260,6 +261,7 @@ def test_every_metric_brackets_its_value_and_fits_into_json(every):
     json.dumps([vars(found) for found in every.values()], allow_nan=False)
 
 
+@pytest.mark.slow
 def test_order_decides_no_value_but_those_of_runs(whole, asked, every):
     """`is` and `fd_infinity` are defined by runs of images; in all others order moves the interval alone."""
     order = np.random.default_rng(8).permutation(len(asked))
@@ -268,6 +270,7 @@ def test_order_decides_no_value_but_those_of_runs(whole, asked, every):
         assert found.value == pytest.approx(every[name].value, rel=1e-9, abs=1e-9), name
 
 
+@pytest.mark.slow
 def test_images_read_in_pieces_measure_as_an_array_does(whole, asked, every):
     class Pieces:
         """Neither an array nor indexable by anything but slices."""

@@ -171,6 +171,7 @@ def test_images_are_read_in_batches_of_one_size_and_progress_is_told():
     assert told == [("Inception features", done, 23) for done in (0, 10, 20, 23)]
 
 
+@pytest.mark.slow
 def test_features_are_those_of_torch_fidelitys_network(network, published_file, features):
     extractor = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3").FeatureExtractorInceptionV3
     theirs = extractor("inception", ["2048"], feature_extractor_weights_path=str(published_file))
@@ -179,22 +180,26 @@ def test_features_are_those_of_torch_fidelitys_network(network, published_file, 
     assert np.allclose(network.extract(COLOUR).features, theirs(torch.from_numpy(COLOUR))[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_torch_gives_the_features_of_openvino(features):
     assert np.allclose(Inception.load(backend="torch").extract(GREY[:2]).features, features[:2], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_features_depend_neither_on_order_nor_on_company(network, features):
     order = np.random.default_rng(1).permutation(len(GREY))
     assert np.array_equal(network.extract(GREY[order]).features, features[order])
     assert np.array_equal(network.extract(GREY[4:5]).features, features[4:5])
 
 
+@pytest.mark.slow
 def test_extractor_says_what_it_is(network):
     extractor: Extractor = network
     assert (extractor.name, extractor.dimension, extractor.identity) == ("inception", 2048, "7ff4a85c3a6378f0")
     assert network.extract(GREY[:1]).probabilities is None
 
 
+@pytest.mark.slow
 def test_probabilities_are_the_softmax_of_torch_fidelitys_unbiased_logits(published_file):
     extractor = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3").FeatureExtractorInceptionV3
     theirs = extractor("inception", ["logits_unbiased"], feature_extractor_weights_path=str(published_file))
@@ -206,6 +211,7 @@ def test_probabilities_are_the_softmax_of_torch_fidelitys_unbiased_logits(publis
     assert network.identity == "7ff4a85c3a6378f0" + digest[:16]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["missing", "noise", "no fc", "another network", "another width"])
 def test_logits_of_another_network_are_refused(case, published_file, tmp_path):
     path, state = tmp_path / "given.pth", torch.load(published_file, weights_only=True)
