@@ -45,6 +45,7 @@ from students.cheats import Images  # noqa: E402
 from students.work import Student, Work  # noqa: E402
 
 from datasets import mnist  # noqa: E402
+from evaluator.metrics.repeats import repeats  # noqa: E402
 from evaluator.pack import Pack, public_pack  # noqa: E402
 from evaluator.packs.build import build  # noqa: E402
 from evaluator.packs.recipes import recipe_of  # noqa: E402
@@ -84,7 +85,7 @@ class Row:
     """Tries in which a flag held the score."""
     flags: Mapping[str, int]
     repeats: tuple[int, ...]
-    """Images of 2,000, by try, that are as near to another one as copies of real images are: see `repeats`."""
+    """Images of 2,000, by try, that are as near to another one as copies are."""
     lost: Mapping[str, float]
     """Metric criteria that gave less than half of their points, with the share that they gave."""
 
@@ -166,16 +167,9 @@ def install_private(lab: Path, data: mnist.Images, built: Path | None, quick: bo
     build("mnist", data, target, seed=secrets.randbits(63), public=False, recipe=recipe)
 
 
-def repeats(images: Images, pack: Pack) -> int:
-    """How many images have another one as near as a copy of a real image is to it: a birthday test for a table behind generate(n).
-
-    Of n images drawn from a table of T, about n² / T meet an equal one. After Arora and Zhang, ICLR 2018.
-    """
-    codes = pack.projection.encode(images).astype(np.float32)  # holds these sums of squares exactly
-    lengths = np.square(codes).sum(axis=1)
-    squared = lengths[:, None] + lengths - 2 * codes @ codes.T
-    np.fill_diagonal(squared, np.inf)
-    return int((squared.min(axis=1) < pack.card.thresholds.memorised).sum())
+def repeated_in(images: Images, pack: Pack) -> int:
+    """How many images are as near to another one as copies are: what the flag `repeats` goes by."""
+    return round(len(images) * repeats(pack.projection.encode(images), pack.card.thresholds.memorised, "").value)
 
 
 def graded(lab: Path, secret: str, workers: int) -> tuple[Sequence[SubmissionResult], dict[str, int]]:
@@ -187,7 +181,7 @@ def graded(lab: Path, secret: str, workers: int) -> tuple[Sequence[SubmissionRes
 
     def tapped(grading: TaskGrading, pack: Pack, reference: Path) -> tuple[Artifact, ...]:
         if grading.images is not None and grading.notebook_sha256:
-            repeated[grading.notebook_sha256] = repeats(grading.images, pack)
+            repeated[grading.notebook_sha256] = repeated_in(grading.images, pack)
         return pictures(grading, pack, reference)
 
     with patch("grader.pipeline.pictures", tapped):
