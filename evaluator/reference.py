@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Data(Protocol):
-    """A data set: images, uint8 (n, 28, 28) or (n, 3, 32, 32), with labels, uint8 (n,)."""
+    """A data set: images, uint8 (n, height, width) or (n, 3, height, width), with labels, uint8 (n,)."""
 
     @property
     def x_train(self) -> Bytes: ...

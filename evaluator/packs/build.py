@@ -29,6 +29,7 @@ from evaluator.neighbours import Codes, Projection, fit
 from evaluator.pack import CARD, WEIGHTS, Card, Level, Pack, Tensors, Thresholds, sealed, tensors_of_moments
 from evaluator.packs.recipes import Recipe, recipe_of
 from evaluator.packs.train import Progress, train
+from evaluator.reference import Data
 
 LEAST = 2_000
 """Images a split must have, for a hold-out subset of the size that submissions are measured at."""
@@ -36,19 +37,6 @@ _SUBSETS = 20
 _PER_CLASS = 26
 """A sample of each class for reports, and enough in all (260) for two small training batches."""
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
-
-
-class Data(Protocol):
-    """A data set: images uint8 (n, 28, 28), labels uint8 (n,) of ten classes."""
-
-    @property
-    def x_train(self) -> Bytes: ...
-    @property
-    def y_train(self) -> Bytes: ...
-    @property
-    def x_test(self) -> Bytes: ...
-    @property
-    def y_test(self) -> Bytes: ...
 
 
 class _SubsetValue(Protocol):
