@@ -22,11 +22,10 @@ from evaluator.errors import FeaturesError
 from evaluator.features import check_dimension, check_features, checked_features
 from evaluator.images import chunks
 from evaluator.interval import BLOCKS, jackknife
+from evaluator.threads import SMALL, alone_if_small
 
 _ROWS = 2048
 """Features that are held in double precision at a time."""
-_LARGE = 512
-"""Eigenvalues beyond which torch's second of importing is worth it."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,8 @@ def _scatter(batches: Iterable[Features], least: int) -> _Scatter:
         block -= origin
         n += len(block)
         total += block.sum(axis=0)
-        products = blas.dsyrk(1.0, block.T, beta=1.0, c=products, overwrite_c=1)  # the upper triangle, at half the cost
+        with alone_if_small(len(origin)):
+            products = blas.dsyrk(1.0, block.T, beta=1.0, c=products, overwrite_c=1)  # the upper triangle, at half the cost
     if n < least:
         raise FeaturesError(f"features of {n} images, expected at least {least}")
     whole = np.triu(products) + np.triu(products, 1).T
@@ -141,7 +141,8 @@ def distance(of: Moments, to: Gaussian) -> float:
     check_dimension(len(of.mean), len(to.mean))
     # Products with a triangle cost half of what general ones do; BLAS wants columns, which the transposes of our rows are.
     upper = to.factor.T
-    inner = blas.dtrmm(1.0, upper, blas.dtrmm(1.0, upper, of.covariance.T), side=1, trans_a=1, overwrite_b=1)
+    with alone_if_small(len(upper)):
+        inner = blas.dtrmm(1.0, upper, blas.dtrmm(1.0, upper, of.covariance.T), side=1, trans_a=1, overwrite_b=1)
     return _assemble(of.mean, float(np.trace(of.covariance)), _sum_of_roots(inner), to)
 
 
@@ -188,12 +189,13 @@ def _sum_of_roots(symmetric: Floats) -> float:
     machine, a tenth of the time. It may answer with another last digit when it is asked again; what is graded by is small, and
     numpy answers the same.
     """
-    if len(symmetric) > _LARGE:
+    if len(symmetric) > SMALL:
         import torch  # takes a second
 
         values = torch.linalg.eigvalsh(torch.from_numpy(symmetric)).numpy()
     else:
-        values = np.linalg.eigvalsh(symmetric)
+        with alone_if_small(len(symmetric)):
+            values = np.linalg.eigvalsh(symmetric)
     return float(np.sqrt(np.maximum(values, 0)).sum())
 
 

@@ -17,7 +17,7 @@ from evaluator.metrics.agreement import confusion
 from evaluator.metrics.class_fid import by_class, class_fids
 from evaluator.metrics.duplicates import near_others
 from evaluator.metrics.histogram import class_counts
-from evaluator.metrics.prdc import Neighbourhoods
+from evaluator.metrics.prdc import Neighbourhoods, radii
 from evaluator.neighbours import Codes, nearest
 from evaluator.pack import Pack, Split
 from evaluator.reference import Reference
@@ -195,7 +195,9 @@ class View:
     def neighbourhoods(self, split: str) -> Neighbourhoods:
         """Who lies in whose ball, among these and the real images of a split."""
         if split not in self._neighbourhoods:
-            self._neighbourhoods[split] = Neighbourhoods.of(self.features, self.sample.reference.features(split, self.extractor))
+            reference = self.sample.reference
+            known = reference.derived("radii", split, self.extractor, radii)
+            self._neighbourhoods[split] = Neighbourhoods.of(self.features, reference.features(split, self.extractor), known)
         return self._neighbourhoods[split]
 
     def by_class(self, classes: int) -> Features:

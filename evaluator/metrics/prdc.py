@@ -59,18 +59,21 @@ class Neighbourhoods:
     """(m, 20): generated images of each block in the real image's ball (fifth-nearest)."""
 
     @classmethod
-    def of(cls, features: Features, real: Features) -> Neighbourhoods:
-        """Compare features (n, D), n ≥ 40, with real ones (m, D), m ≥ 6; FeaturesError for fewer, NaN, another dimension."""
+    def of(cls, features: Features, real: Features, radii_of_real: Floats | None = None) -> Neighbourhoods:
+        """Compare features (n, D), n ≥ 40, with real ones (m, D), m ≥ 6; FeaturesError for fewer, NaN, another dimension.
+
+        `radii_of_real` are `radii` of the real ones, where they are known already.
+        """
         check_features(features, least=2 * BLOCKS)
         check_features(real, least=NEAREST_DC + 1)
         check_dimension(features.shape[1], real.shape[1])
         n, m = len(features), len(real)
         block = np.repeat(np.arange(BLOCKS), [stop - start for start, stop in block_bounds(n)])
         slack = _ROUNDING * max(_largest(features, real), _largest(real, real))
-        real_radii = _nearest_others(real, NEAREST_DC)[0] + slack
-        radii, index = _nearest_others(features, _KNOWN)
-        radii += slack
-        without = _radii_without(radii, block[index])
+        real_radii = (radii(real) if radii_of_real is None else radii_of_real) + slack
+        own, index = _nearest_others(features, _KNOWN)
+        own += slack
+        without = _radii_without(own, block[index])
         found = cls(
             precise=np.zeros(n, dtype=np.bool_),
             balls=np.zeros(n, dtype=np.int64),
@@ -80,7 +83,7 @@ class Neighbourhoods:
         )
         for rows, columns, squared in squared_distances(features, real):
             found._enter_real_balls(rows, columns, squared, real_radii[columns], block[rows])
-            found._enter_generated_balls(columns, squared, radii[rows], without[rows], block[rows])
+            found._enter_generated_balls(columns, squared, own[rows], without[rows], block[rows])
         return found
 
     def _enter_real_balls(self, rows: slice, columns: slice, squared: Floats, radii: Floats, block: Integers) -> None:
@@ -100,6 +103,15 @@ class Neighbourhoods:
         for k in range(BLOCKS):
             within = (block[ball] != k) & (reach <= without[ball, k])
             self.recalled_without[columns][image[within], k] = True
+
+
+def radii(real: Features) -> Floats:
+    """Squared distances of real features (m, D), m ≥ 6, to their five nearest others, nearest first; (m, 5).
+
+    Raises FeaturesError for fewer, or values that are not finite.
+    """
+    check_features(real, least=NEAREST_DC + 1)
+    return _nearest_others(real, NEAREST_DC)[0]
 
 
 def precision(of: Neighbourhoods, name: str) -> Measurement:

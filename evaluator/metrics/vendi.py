@@ -23,6 +23,7 @@ from evaluator.features import COLUMNS, check_features
 from evaluator.images import chunks
 from evaluator.interval import BLOCKS, block_bounds, jackknife
 from evaluator.measurement import Measurement
+from evaluator.threads import alone_if_small
 
 
 def vendi(features: Features, name: str) -> Measurement:
@@ -55,7 +56,8 @@ def vendi(features: Features, name: str) -> Measurement:
 
 def _effective(kernel: Floats) -> float:
     """exp of the entropy of a kernel's eigenvalues, which add up to 1."""
-    return float(np.exp(special.entr(np.maximum(np.linalg.eigvalsh(kernel), 0)).sum()))
+    with alone_if_small(len(kernel)):
+        return float(np.exp(special.entr(np.maximum(np.linalg.eigvalsh(kernel), 0)).sum()))
 
 
 def _product(features: Features) -> Floats:
