@@ -62,7 +62,7 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(["recall", "coverage", "class_kl", "mode_coverage", "ndb", "js"], frozenset({"classes dropped"})),
     "class_agreement": frozenset({"classes dropped", "labels swapped"}),
     "vendi": frozenset({"classes dropped", "repeats"}),
-    **dict.fromkeys(["duplicates", "birthday"], frozenset({"repeats"})),
+    **dict.fromkeys(["duplicates", "repeats", "birthday"], frozenset({"repeats"})),
     **dict.fromkeys(["memorised", "authentic"], ALL_COPIES),
 }
 """Which degradations each metric is there to see."""

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from evaluator.arrays import Bytes, Features
 from evaluator.errors import RealImagesError, UnknownMetricError
@@ -48,7 +49,8 @@ class RealImages:
     """A set of real images."""
 
     images: Images
-    labels: Bytes | None = None
+    labels: NDArray[np.integer] | None = None
+    """(n,), from 0."""
 
     def digest(self) -> str:
         """The sha256 of the images' shape and bytes."""

@@ -178,6 +178,8 @@ def evaluate(
     wanted = [name.strip() for name in metrics.split(",") if name.strip()]
     found = evaluation.evaluate(images, reference, wanted, labels=labels, data=data, logits=logits)
     out.print(found.table())
+    for reason in found.reasons():
+        err.print(f"not measured: {reason}")
     if json is not None:
         found.write_json(json)
     if pictures is not None:
@@ -187,6 +189,8 @@ def evaluate(
         out.print(f"drew {', '.join(path.name for path in drawn)} in {pictures}")
         for reason in missing:
             err.print(f"not drawn: {reason}")
+    if found.missing:
+        raise UsageError(f"not measured, for the reasons above: {', '.join(found.missing)}")
 
 
 @pack_app.command("build")

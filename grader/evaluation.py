@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
-from rich.text import Text
 
 from evaluator.errors import EvaluatorError
-from evaluator.evaluate import METRICS, Against, Asked, measure
+from evaluator.evaluate import METRICS, Against, Asked, measure, named
 from evaluator.extractors.extractor import Extractor
 from evaluator.measurement import Measurement
 from evaluator.names import MetricName
@@ -44,27 +44,26 @@ class Evaluation:
 
     sample: Sample
     rows: tuple[Row, ...]
+    asked_by_name: bool
+
+    @property
+    def missing(self) -> list[str]:
+        """Metrics that were asked for by name and could not be measured."""
+        return [row.request for row in self.rows if row.measurement is None and self.asked_by_name]
 
     def table(self) -> Table:
         """All measurements, with what real images score where the pack knows it."""
-        table = Table(
-            Column("metric", no_wrap=True),
-            "",
-            "value",
-            Column("95 % interval", no_wrap=True),
-            "real images",
-            box=box.SIMPLE,
-            caption="↑ more is better, ↓ less; real images: what as many of them score",
-        )
-        for row in self.rows:
-            if row.measurement is None:
-                table.add_row(row.request, "", "–", Text(row.reason, style="yellow"), "")
-            else:
-                m = row.measurement
-                table.add_row(
-                    m.name, _number(m.value), f"{_number(m.low)} … {_number(m.high)}", _better(m.name), self._floor(m.name)
-                )
+        columns = ("metric", "value", "95 % interval", "real images")
+        caption = "↑ more is better, ↓ less; real images: what as many of them score"
+        table = Table(*(Column(name, no_wrap=True) for name in columns), box=box.SIMPLE, caption=caption)
+        for m in (row.measurement for row in self.rows if row.measurement is not None):
+            interval = f"{_number(m.low)} … {_number(m.high)}"
+            table.add_row(m.name, f"{_number(m.value)} {_better(m.name)}", interval, self._floor(m.name))
         return table
+
+    def reasons(self) -> list[str]:
+        """Why each metric that is not in the table is not."""
+        return [f"{row.request}: {row.reason}" for row in self.rows if row.measurement is None]
 
     def _floor(self, name: str) -> str:
         pack = self.sample.reference.pack
@@ -90,7 +89,7 @@ def evaluate(
     """Measure the images in a folder, zip, npy or npz against a data set, a pack, or other images.
 
     Without metrics, all that need nothing but a pack, or where there is none the Fréchet distance; with `all`, all that the
-    images' labels allow. Of several metrics asked for in these two ways, one that cannot be measured does not stop the others.
+    images' labels allow. One that cannot be measured does not stop the others.
 
     Raises:
         UsageError: the images, the reference, the labels or a metric are not what was expected; the message says what was.
@@ -99,10 +98,11 @@ def evaluate(
         to = reference_of(reference, data, logits)
         file = image_files.read(path, grey=len(to.shape) == 2)
         sample = Sample.of(file.images, to, file.labels if labels is None else _labels(labels, len(file.images)))
-        if metrics and list(metrics) != [ALL]:
-            return Evaluation(sample, tuple(Row(name, m) for name, m in measure(sample, metrics).items()))
-        wanted = [name for name in METRICS if _applies(name, sample, everything=bool(metrics))]
-        return Evaluation(sample, tuple(_row(sample, request) for request in wanted))
+        by_name = metrics and list(metrics) != [ALL]
+        wanted = metrics if by_name else [name for name in METRICS if _applies(name, sample, everything=bool(metrics))]
+        for request in wanted:
+            named(request, len(sample.images), to)  # a slip of the pen is found before anything is measured
+        return Evaluation(sample, tuple(_row(sample, request) for request in wanted), asked_by_name=bool(by_name))
     except EvaluatorError as error:
         raise UsageError(str(error)) from error
 
@@ -127,7 +127,7 @@ def reference_of(text: str, data: Path | None, logits: Path | None) -> Reference
     if path.exists():
         file = image_files.read(path)
         name = "".join(c if c.isalnum() and c.isascii() else "-" for c in path.stem.lower()).strip("-") or "images"
-        return Reference.of_images(name, RealImages(file.images, _bytes(file.labels)), extractors, cache=cache)
+        return Reference.of_images(name, RealImages(file.images, _whole(file.labels)), extractors, cache=cache)
     raise UsageError(
         f"--reference {text}: expected a data set ({', '.join(DATASETS)}), the folder of a pack, or a path of real images"
     )
@@ -187,8 +187,8 @@ class _Bar:
             self._bars.remove_task(self._bars.task_ids[0])
 
 
-def _bytes(labels: image_files.Array | None) -> image_files.Bytes | None:
-    return None if labels is None else labels.astype(np.uint8)
+def _whole(labels: image_files.Array | None) -> NDArray[np.integer] | None:
+    return None if labels is None else labels.astype(np.int64)
 
 
 def _number(value: float) -> str:

@@ -1,6 +1,7 @@
 """`grader evaluate` on the few real digits that the public pack holds."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -47,11 +48,18 @@ def test_without_a_wish_everything_is_measured_that_a_pack_suffices_for(digits: 
     assert "kid" not in found
 
 
+def test_a_misspelt_metric_is_refused_before_anything_is_measured(digits: Path) -> None:
+    with pytest.raises(UsageError, match="no metric is called 'fud'"):
+        evaluate(digits, "mnist", ["kid", "fud"])
+
+
 def test_metrics_by_class_need_labels(pack: Pack, digits: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "digits.npy", pack.samples)
     assert "class_agreement" not in {row.request for row in evaluate(tmp_path / "digits.npy", "mnist", []).rows}
-    with pytest.raises(UsageError, match="pass 260 labels"):
-        evaluate(tmp_path / "digits.npy", "mnist", ["class_agreement"])
+    found = evaluate(tmp_path / "digits.npy", "mnist", ["class_agreement", "fid"])
+    assert "pass 260 labels" in found.rows[0].reason
+    assert found.rows[1].measurement is not None
+    assert found.missing == ["class_agreement"]
     np.save(tmp_path / "labels.npy", pack.sample_labels)
     (row,) = evaluate(tmp_path / "digits.npy", "mnist", ["class_agreement"], labels=tmp_path / "labels.npy").rows
     assert row.measurement is not None
@@ -66,8 +74,8 @@ def test_labels_that_do_not_fit_are_refused(pack: Pack, tmp_path: Path) -> None:
 
 
 def test_raw_data_that_are_needed_and_not_here_are_asked_for(digits: Path) -> None:
-    with pytest.raises(UsageError, match="run grader data get mnist"):
-        evaluate(digits, "mnist", ["kid"])
+    (row,) = evaluate(digits, "mnist", ["kid"]).rows
+    assert row.reason.endswith("run grader data get mnist")
 
 
 def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
@@ -85,7 +93,7 @@ def test_an_unknown_reference_is_refused_with_the_known_ones(digits: Path, refer
 def test_the_command_prints_a_table_and_writes_json(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "out", Console(width=160))
+    monkeypatch.setattr(cli, "out", Console(width=100))
     command = [
         "grader",
         "evaluate",
@@ -102,9 +110,25 @@ def test_the_command_prints_a_table_and_writes_json(
         cli.main()
     assert not caught.value.code
     shown = capsys.readouterr().out
-    assert "fid260_test_indomain" in shown
-    assert "duplicates260_pixels" in shown
+    assert re.search(r"fid260_test_indomain +2\.\d+ ↓ +[01]\.\d+ … [34]\.\d+ ", shown)
+    assert re.search(r"duplicates260_pixels +0 ↓ +0 … 0\.0\d+ ", shown)
     written = json.loads((tmp_path / "x.json").read_text())
     assert [m["name"] for m in written["measurements"]] == ["fid260_test_indomain", "duplicates260_pixels"]
     assert written["measurements"][1]["value"] == 0
     assert written["not_measured"] == []
+
+
+def test_what_was_asked_for_by_name_and_cannot_be_measured_ends_with_status_2(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "out", Console(width=100))
+    monkeypatch.setattr(sys, "argv", ["grader", "evaluate", str(digits), "--reference", "mnist", "--metrics", "fid,class_fid"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    shown = capsys.readouterr()
+    assert "fid260_test_indomain" in shown.out
+    assert shown.err == (
+        "not measured: class_fid: features of 26 images, expected at least 40\n"
+        "error: not measured, for the reasons above: class_fid\n"
+    )
