@@ -107,7 +107,7 @@ class Scorer:
                 "of new images 0.1 % are expected to be"
             )
             flags.append(Flag(code="memorisation", message=message, holds=True))
-        if _flagged(repeated) and any(row.score for row in rows):
+        if _flagged(repeated) and earned(rows):
             message = (
                 f"{repeated.value:.1%} of the images are as close to another one as copies are; of a generator's images next to "
                 "none are: they may come out of a table, or of a generator that collapsed"
@@ -118,6 +118,11 @@ class Scorer:
     def describe(self, images: Images) -> Description:
         """Classes of the images, and for a conditional task how they agree with what was asked for."""
         return self.sample(images).describe(0)
+
+
+def earned(rows: Sequence[CriterionResult]) -> bool:
+    """Whether the images brought any points."""
+    return any(row.kind == "metric" and row.score for row in rows)
 
 
 def _flagged(metric: Metric) -> bool:

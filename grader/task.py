@@ -15,7 +15,7 @@ from grader.errors import BusyError, GraderError, StudentError, UngradedError
 from grader.execute import SHORTAGES, CellError, Execution, Job, checkpoint_path, execute
 from grader.intake import Submission
 from grader.lookalike import Published, look_alike
-from grader.measure import Scorer
+from grader.measure import Scorer, earned
 from grader.models import CellOutput, CriterionResult, Flag, Level, Problem, Provenance, Status, TaskResult
 from grader.notebook import Notebook, parse
 from grader.sandbox import Sandbox
@@ -145,6 +145,8 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
     else:
         problem = problem or Problem(code="no-images", message="generate() returned no images")
         rows = (*(score.fail(c, problem) for c in task.metrics), *units)
+    if not earned(rows):
+        flags = tuple(flag.model_copy(update={"holds": False}) for flag in flags)  # there is nothing to hold back
     shown = scorer.describe(repeats[0]) if repeats else None
     result = _result(task, case.transplant, rows, _problems(case, problem), flags, execution)
     return result.model_copy(update={"advice": (*_advice(case), *result.advice), **_by_class(task, shown)})

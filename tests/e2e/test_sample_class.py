@@ -251,12 +251,14 @@ def test_a_linked_checkpoint_gets_the_same_grade_as_one_that_lies_beside(results
 def test_returned_real_images_are_held(results: dict[str, SubmissionResult]) -> None:
     task = results["15-real-images"].tasks[VANILLA]
     assert task.status == Status.HELD
-    assert [f.code for f in task.flags if f.holds] == ["memorisation"]
+    assert [f.code for f in task.flags if f.holds] == ["memorisation", "repeats"]
 
 
 def test_honest_submissions_are_not_held(results: dict[str, SubmissionResult]) -> None:
     held = {name for name, result in results.items() if Status.HELD in {task.status for task in result.tasks}}
     assert held == {"01-reference", "15-real-images"}
+    # noise ignores the weights, and what a flipped sign trains is one image: seen, and not held, since neither earned anything
+    assert [f.code for f in results["06-noise-and-swapped"].tasks[VANILLA].flags] == ["ignores-weights"]
 
 
 def test_a_day_late_costs_a_tenth_and_everybody_else_nothing(results: dict[str, SubmissionResult]) -> None:

@@ -182,10 +182,16 @@ def test_a_seed_mismatch_is_flagged_and_costs_nothing(honest: Case, scorer: Scor
     assert [flag.code for flag in result.flags] == ["seed-mismatch"]
 
 
-def test_images_that_do_not_come_from_the_checkpoint_hold(honest: Case, scorer: Scorer) -> None:
-    arrays = {**honest.execution.answers.arrays}
+@pytest.mark.parametrize(("images", "holds"), [("good", True), ("honest", False)])
+def test_images_that_do_not_come_from_the_checkpoint_hold_if_they_earn_anything(
+    images: str, holds: bool, scorer: Scorer, request: pytest.FixtureRequest
+) -> None:
+    case: Case = request.getfixturevalue(images)
+    arrays = {**case.execution.answers.arrays}
     arrays["random"] = arrays["twin-a"]
-    assert judge(with_answers(honest, Answers(arrays)), scorer).status == Status.HELD
+    result = judge(with_answers(case, Answers(arrays)), scorer)
+    assert result.status == (Status.HELD if holds else Status.GRADED)
+    assert ("ignores-weights", holds) in [(flag.code, flag.holds) for flag in result.flags]
 
 
 def test_an_ignored_seed_costs_the_image_points(good: Case, scorer: Scorer) -> None:
