@@ -93,7 +93,7 @@ class CriterionResult(Model):
 class Flag(Model):
     """Something that a person should know; one that holds keeps the score from counting until decided."""
 
-    code: str = Field(description="`memorisation`, `seed-mismatch`, `ignores-weights`, `edits-and-failure`, …")
+    code: str = Field(description="`memorisation`, `repeats`, `seed-mismatch`, `ignores-weights`, `edits-and-failure`, …")
     message: str
     holds: bool = False
 
