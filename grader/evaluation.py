@@ -126,11 +126,16 @@ def reference_of(text: str, data: Path | None, logits: Path | None) -> Reference
         return Reference.of_pack(pack, RawData(pack.card.dataset, data), extractors=extractors, cache=cache)
     if path.exists():
         file = image_files.read(path)
-        name = "".join(c if c.isalnum() and c.isascii() else "-" for c in path.stem.lower()).strip("-") or "images"
-        return Reference.of_images(name, RealImages(file.images, _whole(file.labels)), extractors, cache=cache)
+        return Reference.of_images(_split_name(path), RealImages(file.images, _whole(file.labels)), extractors, cache=cache)
     raise UsageError(
         f"--reference {text}: expected a data set ({', '.join(DATASETS)}), the folder of a pack, or a path of real images"
     )
+
+
+def _split_name(path: Path) -> str:
+    """A path's name as the part of a metric's name that says what images were compared with: it begins with a letter."""
+    name = "".join(c if c.isalnum() and c.isascii() else "-" for c in path.stem.lower()).strip("-")
+    return name if name[:1].isalpha() else f"images-{name}".rstrip("-")
 
 
 def _labels(path: Path, n: int) -> image_files.Array:

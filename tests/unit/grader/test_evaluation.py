@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from evaluator.evaluate import evaluate as measured
+from evaluator.names import MetricName
 from evaluator.pack import Pack, public_pack
 from grader import cli, image_files
 from grader.errors import UsageError
-from grader.evaluation import evaluate
+from grader.evaluation import evaluate, reference_of
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,14 @@ def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_reference_is_refused_with_the_known_ones(digits: Path, reference: str) -> None:
     with pytest.raises(UsageError, match=r"expected a data set \(mnist, fashion_mnist"):
         evaluate(digits, reference, ["fid"])
+
+
+@pytest.mark.parametrize(("file", "split"), [("My_Photos.npz", "my-photos"), ("2024.npz", "images-2024"), ("写真.npz", "images")])
+def test_a_reference_of_images_is_named_after_its_file(file: str, split: str, pack: Pack, tmp_path: Path) -> None:
+    np.savez(tmp_path / file, images=pack.samples)
+    (name,) = reference_of(str(tmp_path / file), None, None).splits
+    assert name == split
+    assert MetricName.parse(str(MetricName("fid", 260, name, "inception"))).reference == split
 
 
 def test_the_command_prints_a_table_and_writes_json(
