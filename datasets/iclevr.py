@@ -33,8 +33,9 @@ HELD_OUT = 6
 """One in this many scenes, the last ones, is a test scene."""
 SEED = 0
 RENDERED = f"rendered from seed {SEED}"
-SHA256 = ""
+SHA256 = "151df1adab320bce2e649bd378f4f404d9b1d5aa2c7a04865820ff7bddb7a4fc"
 """Of the rendered set, as `Collection.digest` counts it."""
+_AGAIN = "make it again (remove the file, then grader data get iclevr)"
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,6 @@ def load_collection(root: Path | str) -> Collection:
     if found.digest != expected:
         raise DatasetCorruptError(f"{path} has sha256 {found.digest[:16]}…, expected {expected[:16]}…: it changed; {_AGAIN}")
     return found
-
-
-_AGAIN = "make it again (remove the file, then grader data get iclevr)"
 
 
 def get(root: Path | str, *, progress: bool = True, source: Path | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from functools import cache
 
@@ -27,10 +28,17 @@ def reduce(samples: Pixels) -> Pixels:
     """Bytes at twice the resolution, (2 h, 2 w, 3), to a picture (h, w, 3), as an image file is made smaller."""
     wide = np.pad(samples.astype(np.int32), ((1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = samples.shape[0], samples.shape[1]
-    rows = sum(weight * wide[k : k + height : SAMPLES] for k, weight in enumerate(_TENT))
-    both = sum(weight * rows[:, k : k + width : SAMPLES] for k, weight in enumerate(_TENT))
+    rows = _weighed([wide[k : k + height : SAMPLES] for k in range(len(_TENT))])
+    both = _weighed([rows[:, k : k + width : SAMPLES] for k in range(len(_TENT))])
     picture: Pixels = ((both + 32) >> 6).astype(np.uint8)
     return picture
+
+
+def _weighed(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    total = np.zeros_like(parts[0])
+    for weight, part in zip(_TENT, parts, strict=True):
+        total += weight * part
+    return total
 
 
 @cache

@@ -63,12 +63,13 @@ class Light:
     def irradiance(self, points: Floats, normals: Floats) -> tuple[Floats, Floats]:
         """What reaches surfaces, to be multiplied by the power, (n,), and the unit vectors to the light, (3, n) or (3, 1)."""
         way = self.towards(points)
-        square = 1 / dot(way, way)
+        square = np.reciprocal(dot(way, way))
         to_light = way * np.sqrt(square)
-        facing = np.maximum(dot(normals, to_light), 0)
-        if self.distant:
-            return facing, to_light
-        return facing * np.maximum(-dot(to_light, self.axis), 0) * square, to_light
+        facing: Floats = np.maximum(dot(normals, to_light), 0)
+        if not self.distant:
+            leaving: Floats = np.maximum(-dot(to_light, self.axis), 0)
+            facing = facing * leaving * square
+        return facing, to_light
 
     def hidden(self, points: Floats, body: Body) -> Bits:
         """Which samples a body hides from points (3, n): bits, (n,)."""

@@ -65,7 +65,7 @@ def ground(lit: Lit, bodies: Iterable[Standing]) -> Floats:
     irradiance = _received(lit) + _AMBIENT
     for standing in bodies:
         way = vector(standing.body.centre) - lit.points
-        square = 1 / dot(way, way)
+        square = np.reciprocal(dot(way, way))
         part = np.maximum(dot(way, lit.normals), 0) * np.sqrt(square) * square * (RADIUS * RADIUS)
         irradiance = irradiance + np.minimum(part, 1) * (_BLEED * standing.glow - _AMBIENT)
     radiance: Floats = irradiance * (_GROUND / math.pi)
@@ -100,12 +100,13 @@ def shine(lit: Lit, view: Floats, roughness: float) -> Floats:
     squared = roughness * roughness
     total = np.zeros_like(lit.points)
     for light, irradiance, to_light in lit.arriving:
-        cosine = np.maximum(dot(lit.normals, to_light), 0)
-        half = np.maximum(dot(lit.normals, unit(to_light + view)), 0)
+        cosine: Floats = np.maximum(dot(lit.normals, to_light), 0)
+        half: Floats = np.maximum(dot(lit.normals, unit(to_light + view)), 0)
         spread = half * half * (squared - 1) + 1
-        density = squared / math.pi / (spread * spread)
-        masking = (cosine + _masked(cosine, squared)) * (facing + _masked(facing, squared)) + 1e-6
-        total = total + irradiance * (density / masking) * light.power
+        density: Floats = np.divide(squared / math.pi, spread * spread)
+        masking: Floats = (cosine + _masked(cosine, squared)) * (facing + _masked(facing, squared))
+        reflected: Floats = np.divide(density, masking + 1e-6)
+        total = total + irradiance * reflected * light.power
     return total
 
 
@@ -115,7 +116,8 @@ def _masked(cosine: Floats, squared: float) -> Floats:
 
 
 def _facing(lit: Lit, view: Floats) -> Floats:
-    return np.maximum(dot(lit.normals, view), 1e-3)
+    facing: Floats = np.maximum(dot(lit.normals, view), 1e-3)
+    return facing
 
 
 def _received(lit: Lit) -> Floats:

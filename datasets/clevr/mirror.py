@@ -18,13 +18,14 @@ _WOBBLES = ((_BLUR, 0, 0), (-_BLUR, 0, 0), (0, _BLUR, 0), (0, -_BLUR, 0), (0, 0,
 
 def metal(lit: Lit, standing: Standing, view: Floats, others: Sequence[Standing], lights: Sequence[Light]) -> Floats:
     """Radiance of a metal body, (3, n), towards `view`, (3, n)."""
-    mirrored = 2 * dot(lit.normals, view) * lit.normals - view
+    mirrored: Floats = dot(lit.normals, view) * lit.normals * 2 - view
     sharp = _lamps(lit.points, mirrored, lights, _seen(lit.points, mirrored, others, lights, shadows=True))
     blurred = np.zeros_like(sharp)
     for wobble in _WOBBLES:
         blurred = blurred + _seen(lit.points, unit(mirrored + vector(wobble)), others, lights, shadows=False)[0]
-    mixed = sharp + blurred / len(_WOBBLES) + materials.metal_shine(lit, view)
-    radiance: Floats = standing.albedo * (0.5 * mixed)
+    blurred = np.divide(blurred, len(_WOBBLES))
+    mixed = sharp + blurred + materials.metal_shine(lit, view)
+    radiance: Floats = standing.albedo * (mixed * 0.5)
     return radiance
 
 
@@ -69,8 +70,8 @@ def _lamps(origins: Floats, directions: Floats, lights: Sequence[Light], behind:
         if light.distant:
             continue
         along = dot(directions, light.axis)
-        falling = np.where(along < -1e-6, along, np.float32(-1e-6))
-        t = dot(light.centre - origins, light.axis) / falling
+        falling: Floats = np.where(along < -1e-6, along, np.float32(-1e-6))
+        t: Floats = dot(light.centre - origins, light.axis) / falling
         offset = origins + directions * t - light.centre
         inside = np.maximum(np.abs(dot(offset, light.side)), np.abs(dot(offset, light.across))) < light.size / 2
         struck = inside & (along < 0) & (t > 0) & (t < distance)

@@ -18,8 +18,8 @@ def turn(body: Body, vectors: Floats) -> Floats:
     """Vectors of the world, (3, ...), in a body's local coordinates."""
     cosine, sine = body.heading
     x, y, z = vectors
-    turned: Floats = np.stack([cosine * x + sine * y, cosine * y - sine * x, z]) / RADIUS
-    return turned
+    turned: Floats = np.stack([cosine * x + sine * y, cosine * y - sine * x, z])
+    return turned / RADIUS
 
 
 def place(body: Body, points: Floats) -> Floats:

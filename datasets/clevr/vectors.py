@@ -24,8 +24,8 @@ def dot(a: Floats, b: Floats) -> Floats:
 
 def unit(a: Floats) -> Floats:
     """Vectors of length one in the directions of `a`; those next to nothing stay so."""
-    scaled: Floats = a / np.sqrt(np.maximum(dot(a, a), 1e-12))
-    return scaled
+    length: Floats = np.sqrt(np.maximum(dot(a, a), 1e-12))
+    return a / length
 
 
 def direction(towards: Triple) -> Triple:
