@@ -211,11 +211,27 @@ def pack_build(
 def data_get(
     dataset: Annotated[str, typer.Argument(help="data set, such as mnist")],
     to: Annotated[Path | None, typer.Option(help="folder; default: the user's cache folder")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="iclevr: the folder with objects.json and train.json to import; default: render")
+    ] = None,
 ) -> None:
-    """Fetch a raw data set from its official source or a mirror, and verify it."""
+    """Fetch a raw data set from its official source or a mirror (iclevr: render or import it), and verify it."""
     from grader import packs
 
-    out.print(f"{dataset}: {packs.get_data(dataset, to)}")
+    out.print(f"{dataset}: {packs.get_data(dataset, to, source)}")
+
+
+@data_app.command("render")
+def data_render(
+    to: Annotated[Path, typer.Argument(help="folder to make")],
+    scenes: Annotated[int | None, typer.Option(min=1, help="three pictures each; default: 6003")] = None,
+    seed: Annotated[int, typer.Option(help="of the scenes and the prompts")] = 0,
+    metal: Annotated[bool, typer.Option("--metal", help="bodies of metal instead of rubber")] = False,
+) -> None:
+    """Render i-CLEVR as the folder that courses hand out: pictures of 320×240, train.json, test.json and new_test.json."""
+    from grader import packs
+
+    out.print(packs.render_data(to, scenes=scenes, seed=seed, metal=metal))
 
 
 def main() -> None:

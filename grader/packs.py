@@ -20,8 +20,10 @@ from grader.errors import CourseError, UsageError
 
 PACKED = ("mnist", "fashion_mnist")
 """Data sets that there are public packs of, and private ones can be built for."""
-DATASETS = (*PACKED, "cifar10")
+DATASETS = (*PACKED, "iclevr", "cifar10")
 """Data sets that can be fetched and compared with."""
+IMPORTED = "iclevr"
+"""The data set that has no address to be fetched from: it is rendered, or imported from the folder that a course hands out."""
 
 
 def cache_folder() -> Path:
@@ -96,21 +98,43 @@ class RawData:
         return self._read.y_test  # type: ignore[no-any-return]
 
 
-def get_data(dataset: str, to: Path | None) -> Path:
-    """Fetch and verify a raw data set; returns its folder.
+def get_data(dataset: str, to: Path | None, source: Path | None = None) -> Path:
+    """Fetch, render or, from the folder `source`, import a raw data set, and verify it; returns its folder.
 
     Raises:
-        UsageError: unknown, cannot be fetched or written; the message says which and what to do.
+        UsageError: unknown, cannot be fetched, imported or written; the message says which and what to do.
     """
     module = _module(dataset)
+    if source is not None and dataset != IMPORTED:
+        raise UsageError(f"{dataset} is fetched, not imported: leave --from out (only {IMPORTED} has a folder to import)")
     from datasets.errors import DatasetError
 
     root = to or data_folder()
     try:
-        module.get(root)
+        module.get(root, **({} if source is None else {"source": source}))
     except DatasetError as error:
         raise UsageError(str(error)) from error
     return root
+
+
+def render_data(to: Path, *, scenes: int | None, seed: int, metal: bool) -> str:
+    """Render i-CLEVR as a folder of pictures and lists, as courses hand it out; returns a line that says what came out.
+
+    Raises:
+        UsageError: the folder is there already, or cannot be written.
+    """
+    _module(IMPORTED)
+    from datasets import iclevr, iclevr_folder
+    from datasets.errors import DatasetError
+
+    if to.exists():
+        raise UsageError(f"{to} exists: name a folder that does not")
+    count = iclevr.SCENES if scenes is None else scenes
+    try:
+        iclevr_folder.write(to, count, seed=seed, metal=metal, progress=True)
+    except DatasetError as error:
+        raise UsageError(str(error)) from error
+    return f"{to}: {count} scenes, {3 * count} pictures"
 
 
 def build(dataset: str, out: Path, data: Path | None, *, seed: int | None, public: bool) -> str:
