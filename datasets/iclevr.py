@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,12 +124,12 @@ def get(root: Path | str, *, progress: bool = True, source: Path | None = None) 
 
     target = folder(root)
     if source is not None:
-        store(read(source, progress=progress), target)
+        store(lambda: read(source, progress=progress), target)
         return target
     try:
         load_collection(root)
     except (DatasetMissingError, DatasetCorruptError):
-        store(rendered(progress=progress), target)
+        store(lambda: rendered(progress=progress), target)
     return target
 
 
@@ -150,9 +150,10 @@ def rendered(
     return Collection(images.reshape(-1, *SIZE, 3), labels.reshape(-1, len(NAMES)), test, new_test, origin)
 
 
-def store(found: Collection, target: Path) -> None:
-    """Write the file into a folder; raises CannotWriteError."""
+def store(make: Callable[[], Collection], target: Path) -> None:
+    """Make a set and write its file into a folder, which is tried out first; raises CannotWriteError, and what `make` raises."""
     with staged(target) as scratch:
+        found = make()
         np.savez_compressed(
             scratch / "iclevr.npz",
             images=found.images,

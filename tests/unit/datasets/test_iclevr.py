@@ -9,7 +9,7 @@ SMALL = iclevr.rendered(12, seed=5, workers=1)
 
 @pytest.fixture
 def stored(tmp_path):
-    iclevr.store(SMALL, iclevr.folder(tmp_path))
+    iclevr.store(lambda: SMALL, iclevr.folder(tmp_path))
     return tmp_path
 
 
@@ -122,10 +122,10 @@ def test_getting_renders_once_and_again_when_the_file_is_damaged(tmp_path, monke
     assert iclevr.load_collection(tmp_path).digest == SMALL.digest
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path):
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_rendered(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotWriteError):
-        iclevr.store(SMALL, tmp_path / "file" / "iclevr")
+        iclevr.store(lambda: pytest.fail("rendered"), tmp_path / "file" / "iclevr")
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

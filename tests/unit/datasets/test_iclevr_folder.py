@@ -51,7 +51,7 @@ def test_an_imported_folder_is_the_set_that_was_rendered_into_it(rendered):
 
 
 def test_importing_replaces_what_was_there(rendered, tmp_path):
-    iclevr.store(iclevr.rendered(1, seed=9, workers=1), iclevr.folder(tmp_path))
+    iclevr.store(lambda: iclevr.rendered(1, seed=9, workers=1), iclevr.folder(tmp_path))
     iclevr.get(tmp_path, progress=False, source=rendered)
     found = iclevr.load_collection(tmp_path)
     assert found.origin == "imported"

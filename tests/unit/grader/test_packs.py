@@ -62,6 +62,25 @@ def test_a_grader_without_the_repository_falls_back_to_the_public_pack(course: C
         packs.get_data("mnist", tmp_path)
 
 
+def test_a_rendered_folder_is_imported(tmp_path: Path) -> None:
+    said = packs.render_data(tmp_path / "course", scenes=2, seed=3, metal=False)
+    assert said == f"{tmp_path / 'course'}: 2 scenes, 6 pictures"
+    assert packs.get_data("iclevr", tmp_path / "data", tmp_path / "course") == tmp_path / "data"
+    assert (tmp_path / "data" / "iclevr" / "iclevr.npz").is_file()
+
+
+def test_a_folder_that_exists_is_not_rendered_into(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exists: name a folder that does not"):
+        packs.render_data(tmp_path, scenes=1, seed=0, metal=False)
+
+
+def test_only_iclevr_is_imported_and_a_bad_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="mnist is fetched, not imported"):
+        packs.get_data("mnist", tmp_path / "data", tmp_path)
+    with pytest.raises(UsageError, match=r"objects\.json does not exist"):
+        packs.get_data("iclevr", tmp_path / "data", tmp_path)
+
+
 def test_data_that_cannot_be_written_are_the_callers_mistake(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="file"):
