@@ -26,7 +26,7 @@ from evaluator.frechet import Gaussian, Moments, factored
 from evaluator.neighbours import Codes, Projection
 
 if TYPE_CHECKING:
-    from evaluator.extractors.classifier import Classifier
+    from evaluator.extractors.network import Network
 
 CARD = "pack.toml"
 WEIGHTS = "weights.safetensors"
@@ -134,9 +134,9 @@ class Pack:
         return self.labels.ndim == 2
 
     @cached_property
-    def classifier(self) -> Classifier:
+    def classifier(self) -> Network:
         """The extractor, in single precision."""
-        from evaluator.extractors.classifier import restored  # torch, which takes a second to import
+        from evaluator.extractors.network import restored  # torch, which takes a second to import
 
         return restored(self.classifier_weights)
 
