@@ -26,7 +26,7 @@ from evaluator.frechet import Gaussian, Moments, factored
 from evaluator.neighbours import Codes, Projection
 
 if TYPE_CHECKING:
-    from evaluator.extractors.classifier import Classifier
+    from evaluator.extractors.network import Network
 
 CARD = "pack.toml"
 WEIGHTS = "weights.safetensors"
@@ -93,16 +93,16 @@ class Pack:
     """Moments of the features of the training images."""
     test: Gaussian
     test_by_class: tuple[Gaussian, ...]
-    """Of the test images of each class."""
+    """Of the test images of each class; empty where an image has several labels."""
     projection: Projection
     codes: Codes
     """int8 (train + test images, components), training images first."""
     labels: Bytes
-    """(train + test images,)."""
+    """The class (train + test images,); or 0 and 1, (train + test images, classes), where an image has several labels."""
     samples: Bytes
-    """A few real test images, uint8 (k, side, side), sorted by class."""
+    """A few real test images, uint8 (k, side, side) sorted by class, or in colour (k, 3, side, side)."""
     sample_labels: Bytes
-    """(k,)."""
+    """Theirs, as `labels`."""
     classifier_weights: Tensors
     """Half precision."""
 
@@ -123,10 +123,20 @@ class Pack:
         except (SafetensorError, KeyError) as error:
             raise PackError(f"{folder / WEIGHTS}: {error}: not a pack of this version; build it again") from error
 
+    @property
+    def classes(self) -> int:
+        """Number of the classifier's outputs."""
+        return len(self.classifier_weights["head.bias"])
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image has several labels: the classifier's outputs then are a probability each, and need not sum to 1."""
+        return self.labels.ndim == 2
+
     @cached_property
-    def classifier(self) -> Classifier:
+    def classifier(self) -> Network:
         """The extractor, in single precision."""
-        from evaluator.extractors.classifier import restored  # torch, which takes a second to import
+        from evaluator.extractors.network import restored  # torch, which takes a second to import
 
         return restored(self.classifier_weights)
 
@@ -157,7 +167,8 @@ def _gaussian(split: str, tensors: Tensors) -> Gaussian:
 
 def _assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
     prefix = "classifier."
-    classes = len(tensors[f"{prefix}head.bias"])
+    labels = tensors["labels"].astype(np.uint8, copy=False)
+    classes = len(tensors[f"{prefix}head.bias"]) if labels.ndim == 1 else 0
     return Pack(
         card=card,
         sha256=sha256,
@@ -166,7 +177,7 @@ def _assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
         test_by_class=tuple(_gaussian(f"test.{k}", tensors) for k in range(classes)),
         projection=Projection(_floats(tensors["projection.mean"]), _floats(tensors["projection.axes"])),
         codes=tensors["codes"].astype(np.int8, copy=False),
-        labels=tensors["labels"].astype(np.uint8, copy=False),
+        labels=labels,
         samples=tensors["samples"].astype(np.uint8, copy=False),
         sample_labels=tensors["sample_labels"].astype(np.uint8, copy=False),
         classifier_weights={name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)},

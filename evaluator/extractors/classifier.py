@@ -1,24 +1,12 @@
-"""The in-domain extractor: a small convolutional classifier of 28×28 grey images.
-
-Its penultimate layer, 128 numbers, is the feature space of every `…_indomain` metric. The features' total variance on
-the training images is 128 in every pack, so that a Fréchet distance means the same whatever seed the pack came from.
-"""
+"""A small convolutional classifier of 28×28 grey images in ten classes, and its penultimate layer of 128 numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-
-from evaluator.arrays import Bytes, Features, Floats
-from evaluator.images import Images
 
 DIMENSION = 128
 CLASSES = 10
-BATCH = 250
 
 
 def _stage(channels_in: int, channels_out: int) -> list[nn.Module]:
@@ -59,42 +47,8 @@ class Classifier(nn.Module):
         """Class scores (n, 10) of images, float (n, 1, 28, 28) in [0, 1]."""
         return self.logits(self.features(images))
 
-
-def normalise(classifier: Classifier, images: Bytes) -> None:
-    """Scale the features so that their total variance on the images, uint8 (n, 28, 28), is 128.
-
-    The head is scaled the other way, so the class scores stay as they were.
-    """
-    scale = float(extract(classifier, images)[0].var(axis=0, dtype=np.float64).sum()) / DIMENSION
-    weights = classifier.state_dict()
-    weights["neck.1.running_var"] *= scale
-    weights["head.weight"] *= scale**0.5
-
-
-def restored(weights: Mapping[str, NDArray[np.generic]]) -> Classifier:
-    """A classifier with the weights, arrays by name, that a pack keeps; ready to extract."""
-    fine = weights["body.0.weight"].shape[-1] == 3  # the kernel of the first layer tells the networks apart
-    classifier = Classifier(fine=fine).to(memory_format=torch.channels_last)
-    classifier.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    return classifier.eval()
-
-
-def extract(classifier: Classifier, images: Images) -> tuple[Features, Floats]:
-    """Features, float32 (n, 128), and class probabilities, (n, 10), of images, uint8 (n, 28, 28).
-
-    Batches have one size, the last being filled up with black, so that an image's features depend neither
-    on the images around it nor on how many there are.
-    """
-    classifier.eval()
-    weights = classifier.head.weight.detach().double().numpy()
-    bias = classifier.head.bias.detach().double().numpy()
-    features = np.empty((len(images), DIMENSION), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            chunk = images[start : start + BATCH]
-            batch = torch.zeros(BATCH, 1, 28, 28)
-            batch[: len(chunk), 0] = torch.from_numpy(np.array(chunk)).float() / 255  # a copy: the data set may be read-only
-            features[start : start + len(chunk)] = classifier.features(batch)[: len(chunk)].numpy()
-    scores = np.maximum(features, 0).astype(np.float64) @ weights.T + bias
-    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return features, exponentials / exponentials.sum(axis=1, keepdims=True)
+    def shrink(self, variance: float) -> None:
+        """Divide the features' variance by that and multiply the head's weights by its root: the class scores stay as they are."""
+        weights = self.state_dict()
+        weights["neck.1.running_var"] *= variance
+        weights["head.weight"] *= variance**0.5

@@ -28,8 +28,8 @@ class InDomain:
         return len(self.pack.test.mean)
 
     def extract(self, images: Images) -> Extraction:
-        """Features, float32 (n, 128), and class probabilities of images, uint8 (n, 28, 28)."""
-        from evaluator.extractors.classifier import extract  # torch, which takes a second to import
+        """Features, float32 (n, D), and class probabilities of images, uint8 and of the shape that the pack's have."""
+        from evaluator.extractors.network import extract, probabilities  # torch, which takes a second to import
 
-        features, probabilities = extract(self.pack.classifier, images)
-        return Extraction(features, probabilities)
+        features, scores = extract(self.pack.classifier, images)
+        return Extraction(features, probabilities(scores, multi_label=self.pack.multi_label))
