@@ -42,7 +42,7 @@ def indomain(images: np.ndarray, task: Task) -> dict[str, float]:
     """FID in the public pack's features, the extremes of the class shares, and for a conditional task the class agreement."""
     pack = public_pack(task.dataset)
     sample = Sample.of(images, pack, np.arange(len(images)) % len(task.classes) if task.conditional else None)
-    shares = sample.describe(0).shares
+    shares = sample.describe().shares
     names = ["fid10k_test_indomain", *(["class_agreement10k_indomain"] if task.conditional else [])]
     metrics = {name: measured.value for name, measured in measure(sample, names).items()}
     if task.conditional:

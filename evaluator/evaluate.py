@@ -102,7 +102,7 @@ def _of_features(measured: Callable[[Features, str], Measurement]) -> Measure:
 
 
 def _of_probabilities(measured: Callable[[Floats, str], Measurement]) -> Measure:
-    return lambda sample, name: measured(sample.seen_by(name.extractor).probabilities, str(name))
+    return lambda sample, name: measured(sample.seen_by(name.extractor).class_probabilities, str(name))
 
 
 def _to_moments(measured: Callable[[Features, Gaussian, str], Measurement]) -> Measure:
@@ -125,8 +125,12 @@ def _by_bins(measured: Callable[[Features, Bins, str], Measurement]) -> Measure:
     return measure
 
 
-def _of_labels(measured: Callable[[Floats, Integers, str], Measurement]) -> Measure:
-    return lambda sample, name: measured(sample.seen_by(name.extractor).probabilities, sample.asked_labels, str(name))
+def _of_labels(measured: Callable[[Floats, Integers, str, Integers | None], Measurement]) -> Measure:
+    def measure(sample: Sample, name: MetricName) -> Measurement:
+        rows, seen = sample.rows(name.reference, name.n), sample.seen_by(name.extractor)
+        return measured(seen.probabilities[rows], sample.asked_labels[rows], str(name), sample.clusters(rows))
+
+    return measure
 
 
 def _kid(sample: Sample, name: MetricName) -> Measurement:
@@ -221,8 +225,19 @@ def measure(sample: Sample, metrics: Sequence[str]) -> dict[str, Measurement]:
     for and they were not given or did not come equally often, RealImagesError or ExtractorError where what a metric
     compares with is not at hand.
     """
-    names = [named(request, len(sample.images), sample.reference) for request in metrics]
+    names = [_of_prompts(request, sample) or named(request, len(sample.images), sample.reference) for request in metrics]
     return {str(name): METRICS[name.metric].measure(sample, name) for name in names}
+
+
+def _of_prompts(request: str, sample: Sample) -> MetricName | None:
+    """The full name of a metric of labels in images of one set of prompts, where the request is one; it may take a part of them."""
+    with contextlib.suppress(UnknownMetricError):
+        name = MetricName.parse(request)
+        line = METRICS.get(name.metric)
+        named_set = sample.prompts is not None and name.reference in sample.prompts.sets
+        if named_set and line is not None and line.asked is Asked.LABELS and name.extractor in sample.reference.extractors:
+            return name
+    return None
 
 
 def named(request: str, n: int, reference: Reference) -> MetricName:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.arrays import Bytes, Features, Floats, Integers
-from evaluator.errors import ExtractorError, LabelsError, RealImagesError
+from evaluator.errors import ExtractorError, LabelsError, RealImagesError, UnknownMetricError
 from evaluator.extractors.extractor import Extraction
 from evaluator.images import Images, checked
 from evaluator.labels import checked_labels
@@ -20,6 +20,7 @@ from evaluator.metrics.histogram import class_counts
 from evaluator.metrics.prdc import Neighbourhoods, radii
 from evaluator.neighbours import Codes, nearest
 from evaluator.pack import Pack, Split
+from evaluator.prompts import Prompts
 from evaluator.reference import Reference
 
 
@@ -32,8 +33,6 @@ class Neighbour:
     split: Split
     index: int
     """Index of the real image in its split."""
-    label: int
-    """Class of the real image."""
     distance: float
     """In the pack's code space; 0 for a copy."""
     memorised: bool
@@ -42,7 +41,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Description:
-    """What a report shows of a set of images besides its measurements."""
+    """What a report shows, besides its measurements, of a set of images that are of one class each."""
 
     classes: Integers
     """(n,), the most likely class of each image."""
@@ -50,8 +49,6 @@ class Description:
     """(n,), that class's probability."""
     shares: Floats
     """(classes,), share of the images in each class."""
-    closest: tuple[Neighbour, ...]
-    """The images nearest to a real one, nearest first."""
     confusion: Integers | None
     """(classes, classes), images asked for as the row's class that are most likely of the column's; None without labels."""
     class_fids: Floats | None
@@ -66,21 +63,30 @@ class Sample:
     reference: Reference
     labels: Integers | None = None
     """(n,) the class, or (n, classes) of 0 and 1 the labels, that each image was asked for with; None where it was not."""
+    prompts: Prompts | None = None
+    """The sets of prompts that the labels are from; None where they are from none."""
     _views: dict[str, View] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
-        cls, images: Images | NDArray[np.generic], reference: Reference | Pack, labels: NDArray[np.generic] | None = None
+        cls,
+        images: Images | NDArray[np.generic],
+        reference: Reference | Pack,
+        labels: NDArray[np.generic] | None = None,
+        prompts: Prompts | None = None,
     ) -> Sample:
         """Take images, uint8, of the shape that the real ones have, and the classes asked for, integers (n,), if they were.
+
+        Prompts, where the images were asked for by some, give the labels.
 
         The order must be random, or one in which the classes asked for take turns: intervals come from leaving out runs of
         consecutive images, which should not differ in kind. Raises ImagesError or LabelsError for anything else.
         """
         to = Reference.of_pack(reference) if isinstance(reference, Pack) else reference
         taken = checked(images, to.shape)
-        classes = len(to.pack.test_by_class) if to.pack is not None else None
-        return cls(taken, to, None if labels is None else checked_labels(labels, len(taken), classes))
+        classes = to.pack.classes if to.pack is not None else None
+        asked = labels if prompts is None else prompts.labels(len(taken))
+        return cls(taken, to, None if asked is None else checked_labels(asked, len(taken), classes), prompts)
 
     def seen_by(self, extractor: str) -> View:
         """The images as an extractor sees them; raises UnknownMetricError where there is none of that name."""
@@ -138,28 +144,46 @@ class Sample:
             )
         return self.labels
 
-    def describe(self, closest: int = 10) -> Description:
-        """Classes, and the `closest` nearest pairs of a generated and a real image.
+    def rows(self, prompt_set: str | None, n: int) -> Integers:
+        """Indices of the first n images that a set of prompts asked for; all n where None is named.
 
-        Raises LabelsError where there are labels and some class was asked for more often than another, RealImagesError where
-        there is no pack.
+        Raises UnknownMetricError or CountError where there are none or not so many.
         """
-        pack, seen = self.pack, self.indomain
-        order = np.argsort(self.nearest[0], kind="stable")[:closest]
+        if prompt_set is None:
+            return np.arange(n)
+        if self.prompts is None:
+            raise UnknownMetricError(f"the images were asked for by no set of prompts, {prompt_set} or other")
+        return self.prompts.rows(prompt_set, n, len(self.images))
+
+    def clusters(self, rows: Integers) -> Integers | None:
+        """The prompt of each image, given by its index; None where there are no prompts."""
+        return None if self.prompts is None else self.prompts.clusters(rows)
+
+    def closest(self, count: int = 10) -> tuple[Neighbour, ...]:
+        """The images nearest to a real one with that one, nearest first; raises RealImagesError where there is no pack."""
+        return tuple(self._neighbour(int(image)) for image in np.argsort(self.nearest[0], kind="stable")[:count])
+
+    def describe(self) -> Description:
+        """The images' classes.
+
+        Raises LabelsError where images have several labels, or some class was asked for more often than another, RealImagesError
+        where there is no pack.
+        """
+        pack, probabilities = self.pack, self.indomain.class_probabilities
         return Description(
-            classes=seen.probabilities.argmax(axis=1).astype(np.int64),
-            confidences=seen.probabilities.max(axis=1),
-            shares=class_counts(seen.probabilities) / len(self.images),
-            closest=tuple(self._neighbour(int(image)) for image in order),
-            confusion=None if self.labels is None else seen.confusion,
-            class_fids=None if self.labels is None else class_fids(seen.by_class(len(pack.test_by_class)), pack.test_by_class),
+            classes=probabilities.argmax(axis=1).astype(np.int64),
+            confidences=probabilities.max(axis=1),
+            shares=class_counts(probabilities) / len(self.images),
+            confusion=None if self.labels is None else self.indomain.confusion,
+            class_fids=None
+            if self.labels is None
+            else class_fids(self.indomain.by_class(len(pack.test_by_class)), pack.test_by_class),
         )
 
     def _neighbour(self, image: int) -> Neighbour:
         squared, rows = (int(array[image]) for array in self.nearest)
         split, index = self.pack.origin(rows)
-        near = squared < self.pack.card.thresholds.memorised
-        return Neighbour(image, split, index, int(self.pack.labels[rows]), float(np.sqrt(squared)), near)
+        return Neighbour(image, split, index, float(np.sqrt(squared)), squared < self.pack.card.thresholds.memorised)
 
 
 @dataclass(frozen=True)
@@ -186,6 +210,14 @@ class View:
         if self.extraction.probabilities is None:
             raise ExtractorError(f"this metric needs class probabilities, which the extractor {self.extractor} does not give")
         return self.extraction.probabilities
+
+    @property
+    def class_probabilities(self) -> Floats:
+        """(n, classes), where an image is of one class; raises LabelsError where it has several labels."""
+        pack = self.sample.reference.pack
+        if self.extractor == "indomain" and pack is not None and pack.multi_label:
+            raise LabelsError("this is about images of one class each, and those of this pack have several labels")
+        return self.probabilities
 
     @cached_property
     def confusion(self) -> Integers:

@@ -46,7 +46,8 @@ def _pictures(sample: Sample) -> Iterator[tuple[str, Picture]]:
     yield "fid-by-n.png", _fid_by_n
     if sample.reference.pack is not None:
         yield "neighbours.png", _neighbours
-        yield "classes-seen.png", _histogram
+        if not sample.reference.pack.multi_label:
+            yield "classes-seen.png", _histogram
     if sample.labels is not None and sample.labels.ndim == 1:
         yield "classes-asked.png", _by_class
         if sample.reference.pack is not None:
@@ -62,7 +63,7 @@ def _by_class(sample: Sample) -> bytes:
 
 
 def _histogram(sample: Sample) -> bytes:
-    shares = sample.describe(0).shares
+    shares = sample.describe().shares
     return png(class_histogram(shares, _names(len(shares))))
 
 
@@ -72,7 +73,7 @@ def _confusion(sample: Sample) -> bytes:
 
 
 def _neighbours(sample: Sample) -> bytes:
-    closest = sample.describe(PAIRS).closest
+    closest = sample.closest(PAIRS)
     real = [_real(sample, neighbour) for neighbour in closest]
     return beside(sample.pixels[[neighbour.image for neighbour in closest]], np.stack(real), columns=6, scale=2)
 

@@ -85,7 +85,7 @@ def _neighbours(grading: TaskGrading, pack: Pack) -> list[Artifact]:
     """The samples that count as copies, nearest first, each beside its real image, where there are enough to hold the score."""
     if grading.scorer is None or grading.images is None or not any(f.code == "memorisation" for f in grading.result.flags):
         return []
-    closest = grading.scorer.sample(grading.images).describe(NEIGHBOURS).closest
+    closest = grading.scorer.sample(grading.images).closest(NEIGHBOURS)
     copies = [n for n in closest if n.memorised]
     samples = grading.images[[n.image for n in copies]]
     real = pack.projection.decode(pack.codes[[_row(n, pack) for n in copies]])

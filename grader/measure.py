@@ -117,7 +117,7 @@ class Scorer:
 
     def describe(self, images: Images) -> Description:
         """Classes of the images, and for a conditional task how they agree with what was asked for."""
-        return self.sample(images).describe(0)
+        return self.sample(images).describe()
 
 
 def earned(rows: Sequence[CriterionResult]) -> bool:

@@ -41,10 +41,20 @@ def topk_accuracy(probabilities: Floats, asked: Asked, name: str, clusters: Inte
     asked for without a label, the labels are not 0 or 1, shapes disagree, or there are fewer than two clusters.
     """
     wanted = _checked(probabilities, asked)
-    k = wanted.sum(axis=1)
+    hits = found(probabilities, asked).sum(axis=1)
+    return _share(hits, wanted.sum(axis=1), clusters, name)
+
+
+def found(probabilities: Floats, asked: Asked) -> NDArray[np.bool_]:
+    """Labels asked for that are among the image's k highest outputs, (n, L); arguments and errors of `topk_accuracy`."""
+    wanted = _checked(probabilities, asked)
     rank = np.argsort(np.argsort(-probabilities, axis=1, kind="stable"), axis=1)
-    hits = ((rank < k[:, None]) & wanted).sum(axis=1)
-    return _share(hits, k, clusters, name)
+    return (rank < wanted.sum(axis=1, keepdims=True)) & wanted
+
+
+def unasked(probabilities: Floats, asked: Asked) -> NDArray[np.bool_]:
+    """Labels not asked for whose output is above 0.5, (n, L); arguments and errors of `topk_accuracy`."""
+    return (probabilities > THERE) & ~_checked(probabilities, asked)
 
 
 def exact_match(probabilities: Floats, asked: Asked, name: str, clusters: Integers | None = None) -> Measurement:
@@ -56,10 +66,9 @@ def exact_match(probabilities: Floats, asked: Asked, name: str, clusters: Intege
 
 def extra_labels(probabilities: Floats, asked: Asked, name: str, clusters: Integers | None = None) -> Measurement:
     """Outputs above 0.5 an image of labels not asked for, from 0 to L; arguments and errors of `topk_accuracy`."""
-    wanted = _checked(probabilities, asked)
-    extra = ((probabilities > THERE) & ~wanted).sum(axis=1)
+    extra = unasked(probabilities, asked).sum(axis=1)
     value, half, _ = _ratio(extra, np.ones(len(extra), dtype=np.int64), clusters)
-    return Measurement(name, value, max(value - half, 0.0), min(value + half, float(wanted.shape[1])), len(extra))
+    return Measurement(name, value, max(value - half, 0.0), min(value + half, float(asked.shape[1])), len(extra))
 
 
 def _checked(probabilities: Floats, asked: Asked) -> NDArray[np.bool_]:

@@ -8,7 +8,9 @@ import pytest
 from evaluator.errors import CountError, FeaturesError, ImagesError, LabelsError, UnknownMetricError
 from evaluator.evaluate import METRICS, Against, Asked, evaluate, measure, named
 from evaluator.frechet import distance_of_features
+from evaluator.metrics.multilabel import topk_accuracy
 from evaluator.pack import public_pack
+from evaluator.prompts import Prompts
 from evaluator.reference import Reference
 from evaluator.sample import Sample
 
@@ -88,18 +90,18 @@ def test_probabilities_are_the_networks_softmax(pack, fresh):
 def test_description_names_the_copies(pack, shapes, fresh):
     images = fresh.copy()
     images[12], images[1_500] = shapes.x_train[77], shapes.x_test[5]
-    found = Sample.of(images, pack).describe()
-    pairs = {(near.image, near.split, near.index, near.label) for near in found.closest[:2]}
-    assert pairs == {(12, "train", 77, shapes.y_train[77]), (1_500, "test", 5, shapes.y_test[5])}
-    assert all(near.distance == 0 and near.memorised for near in found.closest[:2])
-    assert [near.distance for near in found.closest] == sorted(near.distance for near in found.closest)
-    assert len(found.closest) == 10
+    sample = Sample.of(images, pack)
+    closest, found = sample.closest(10), sample.describe()
+    assert {(near.image, near.split, near.index) for near in closest[:2]} == {(12, "train", 77), (1_500, "test", 5)}
+    assert all(near.distance == 0 and near.memorised for near in closest[:2])
+    assert [near.distance for near in closest] == sorted(near.distance for near in closest)
+    assert len(closest) == 10
     assert found.shares.sum() == pytest.approx(1)
     assert np.array_equal(np.bincount(found.classes, minlength=10) / 2_000, found.shares)
 
 
 def test_description_of_few_images(pack, fresh):
-    assert len(Sample.of(fresh[:3], pack).describe().closest) == 3
+    assert len(Sample.of(fresh[:3], pack).closest(10)) == 3
 
 
 @pytest.mark.parametrize(
@@ -297,6 +299,26 @@ def test_labels_of_several_objects_are_scored_by_the_labels_asked_for(pack, aske
         evaluate(asked, pack, ["topk_accuracy"], TURNS)
     with pytest.raises(LabelsError, match="pass 2,000 labels"):
         evaluate(asked, pack, ["class_fid"], one_hot)
+
+
+def test_a_set_of_prompts_is_measured_by_its_own_images_and_the_first_of_each_are_a_single_draw(pack, asked):
+    """Ten prompts in two sets, each one class: what topk_accuracy finds is the classes' agreement, and its clusters are the prompts."""
+    one_hot = np.eye(10, dtype=np.uint8)
+    prompts = Prompts({"odd": one_hot[:4], "new-test": one_hot[4:]})
+    sample = Sample.of(asked, pack, prompts=prompts)
+    agreed = np.diag(Sample.of(asked, pack, TURNS).describe().confusion)
+    found = measure(sample, ["topk_accuracy800_odd_indomain", "topk_accuracy1200_new-test_indomain", "topk_accuracy2k_indomain"])
+    assert [m.value for m in found.values()] == [agreed[:4].sum() / 800, agreed[4:].sum() / 1200, agreed.sum() / 2000]
+    single = measure(sample, ["topk_accuracy6_new-test_indomain"])["topk_accuracy6_new-test_indomain"]
+    again = evaluate(asked[4:10], pack, ["topk_accuracy"], one_hot[4:])["topk_accuracy6_indomain"]
+    assert (single.value, single.low, single.high, single.n) == (again.value, again.low, again.high, 6)
+    by_prompt = topk_accuracy(sample.indomain.probabilities, prompts.labels(2_000), "m", np.arange(2_000) % 10)
+    assert (found["topk_accuracy2k_indomain"].low, found["topk_accuracy2k_indomain"].high) == (by_prompt.low, by_prompt.high)
+    with pytest.raises(CountError, match="expected a multiple of their number, 6"):
+        measure(sample, ["topk_accuracy7_new-test_indomain"])
+    for name in ("topk_accuracy2k_other_indomain", "fid2k_new-test_indomain"):
+        with pytest.raises(UnknownMetricError):
+            measure(sample, [name])
 
 
 @pytest.mark.parametrize("images", [np.zeros((60, 28, 28), np.uint8), np.full((60, 28, 28), 255, np.uint8)])
