@@ -169,7 +169,7 @@ def install_private(lab: Path, data: mnist.Images, built: Path | None, quick: bo
 
 def repeated_in(images: Images, pack: Pack) -> int:
     """How many images are as near to another one as copies are: what the flag `repeats` goes by."""
-    return round(len(images) * repeats(pack.projection.encode(images), pack.card.thresholds.memorised, "").value)
+    return round(len(images) * repeats(pack.projection.encode(images), pack.repeat_limit, "").value)
 
 
 def graded(lab: Path, secret: str, workers: int) -> tuple[Sequence[SubmissionResult], dict[str, int]]:

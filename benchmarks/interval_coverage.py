@@ -163,7 +163,7 @@ def duplicates_of(support: int, hot: float = 0) -> Draw:
 
 
 def memorised_of(share: float) -> Draw:
-    return lambda random: memorised((random.random(N) >= share).astype(np.int64), 0.5, "memorised2k")
+    return lambda random: memorised(random.random(N) < share, "memorised2k")
 
 
 def class_agreement_of(lowest: float, highest: float) -> Draw:

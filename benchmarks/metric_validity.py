@@ -145,7 +145,7 @@ def measured(dataset: str, data: Any, degradations: Sequence[Degradation]) -> Cu
 def flag_rates(dataset: str, data: Any, disguises: Iterable[str]) -> dict[str, dict[str, float]]:
     """For each kind of image: the share that passes for a copy, and how often a submission of 2,000 is flagged."""
     pack, chosen = public_pack(dataset), SETS[dataset]
-    real = held_out(pack.codes) < pack.card.thresholds.memorised
+    real = _near(*held_out(pack.codes), pack)
     split = pack.card.train_images
     script = REPOSITORY / "solutions" / "lab8" / f"{chosen.script}.py"
     made = samples(script, script.parent / "checkpoints" / f"{chosen.script}.pt", 10_000, chosen.classes)
@@ -165,7 +165,11 @@ def flag_rates(dataset: str, data: Any, disguises: Iterable[str]) -> dict[str, d
 
 
 def _recognised(images: Bytes, pack: Pack) -> np.ndarray:
-    return nearest(pack.projection.encode(images), pack.codes)[0] < pack.card.thresholds.memorised
+    return _near(*nearest(pack.projection.encode(images), pack.codes), pack)
+
+
+def _near(squared: np.ndarray, rows: np.ndarray, pack: Pack) -> np.ndarray:
+    return squared < pack.copy_limits(rows)
 
 
 def _chance(parts: Sequence[tuple[int, float]]) -> float:

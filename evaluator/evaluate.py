@@ -156,11 +156,11 @@ def _birthday(sample: Sample, name: MetricName) -> Measurement:
 
 
 def _repeats(sample: Sample, name: MetricName) -> Measurement:
-    return repeats(sample.codes, sample.pack.card.thresholds.memorised, str(name))
+    return repeats(sample.codes, sample.pack.repeat_limit, str(name))
 
 
 def _memorised(sample: Sample, name: MetricName) -> Measurement:
-    return memorised(sample.nearest[0], sample.pack.card.thresholds.memorised, str(name))
+    return memorised(sample.copies, str(name))
 
 
 def _authentic(sample: Sample, name: MetricName) -> Measurement:

@@ -5,7 +5,7 @@ what is fainter than compression makes; it is moved so that its centre of mass i
 of it reaches to the left, and divided by its length. A copy that was inverted, moved by a pixel or two, mirrored, brightened or
 compressed is still a copy. The result is projected on the leading principal components of the real images, scaled to the
 same variance in each, and rounded to int8. Distances between codes are sums of squares of small integers, exact in float32,
-hence the same on every machine.
+hence the same on every machine. Pictures in colour have a form of their own (`evaluator.scenes`).
 
 What it does not recognise: a copy that is rotated, stretched or blurred by a pixel or more, or that lost what lay at the
 frame when it was moved.
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator import scenes
 from evaluator.arrays import Bytes, Floats, Integers
 from evaluator.images import chunks
 
@@ -42,28 +43,31 @@ class Projection:
     """(pixels, components), scaled to give a standard deviation of 32 levels each."""
 
     def encode(self, images: Bytes) -> Codes:
-        """Codes, int8 (n, components), of images, uint8 (n, side, side)."""
+        """Codes, int8 (n, components), of images, uint8 (n, side, side) or (n, 3, side, side)."""
         codes = np.empty((len(images), self.axes.shape[1]), dtype=np.int8)
         for rows in chunks(len(images), 2000):
             flat = canonical(images[rows]).reshape(rows.stop - rows.start, -1)
             codes[rows] = np.clip(np.rint((flat - self.mean) @ self.axes), -127, 127)
         return codes
 
-    def decode(self, codes: Codes) -> Bytes:
-        """Images, uint8 (n, side, side), of codes, int8 (n, components): in canonical form, blurred to what so few numbers hold.
+    def decode(self, codes: Codes, shape: tuple[int, ...]) -> Bytes:
+        """Images of that shape, uint8 (n, …), of codes, int8 (n, components): in canonical form, blurred to what so few numbers hold.
 
         The brightest pixel of each is white.
         """
-        side = math.isqrt(len(self.mean))
         # the axes are orthogonal: dividing by their squared lengths turns the projection around
-        flat = np.maximum(self.mean + codes @ (self.axes / np.square(self.axes).sum(axis=0)).T, 0)
+        flat = self.mean + codes @ (self.axes / np.square(self.axes).sum(axis=0)).T
+        if len(shape) == 3:
+            return scenes.enlarged(flat.reshape(-1, 3, scenes.SIDE, scenes.SIDE), shape[-1])
+        side = math.isqrt(len(self.mean))
+        flat = np.maximum(flat, 0)
         white = np.maximum(flat.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
         images: Bytes = np.rint(255 * flat / white).astype(np.uint8).reshape(-1, side, side)
         return images
 
 
 def fit(images: Bytes) -> Projection:
-    """Principal components of the canonical form of images, uint8 (n, side, side), n > 24."""
+    """Principal components of the canonical form of images, uint8 (n, side, side) or (n, 3, side, side), n > 24."""
     flat = canonical(images).reshape(len(images), -1)
     mean = flat.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
@@ -72,7 +76,10 @@ def fit(images: Bytes) -> Projection:
 
 
 def canonical(images: Bytes) -> Floats:
-    """The form of images, uint8 (n, side, side), in which copies agree: float64 (n, side, side), of length 1, or 0 if blank."""
+    """The form of images in which copies agree, float64: of grey ones, uint8 (n, side, side), the same shape, of length 1, or 0 if
+    blank; of pictures in colour that of `evaluator.scenes`."""
+    if images.ndim == 4:
+        return scenes.canonical(images)
     moved = _one_way(centred(foreground(images)))
     length = np.sqrt(np.square(moved).sum(axis=(1, 2), keepdims=True))
     unit: Floats = moved / np.maximum(length, 1)  # in grey levels: what is shorter than 1 is blank

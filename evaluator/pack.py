@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from evaluator.arrays import Bytes, Floats
+from evaluator.arrays import Bytes, Floats, Integers
 from evaluator.errors import PackError
 from evaluator.frechet import Gaussian, Moments, factored
 from evaluator.neighbours import Codes, Projection
@@ -55,15 +56,16 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     near_duplicate: float
     """Half the pixel distance, in grey levels, to the closest other test image that one test image in a thousand is below."""
-    memorised: float
-    """Squared code distance to images it was held out from that one real image in a thousand is below."""
+    memorised: float | tuple[float, ...]
+    """Squared code distance to images it was held out from that one real image in a thousand is below; where images have several
+    labels one for each number of labels, of the nearest image, from 1: the more an image shows, the more it differs from others."""
 
 
 class Card(BaseModel):
     """What `pack.toml` says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[3]
+    format: Literal[3, 4]
     name: str
     dataset: str
     seed: int
@@ -72,7 +74,9 @@ class Card(BaseModel):
     made_with: str
     """Versions of the libraries that trained the classifier."""
     classifier_accuracy: float
-    """Share of the test images classified rightly."""
+    """Share of the test images classified rightly; where they have several labels, of those labels found (`topk_accuracy`)."""
+    label_accuracy: tuple[float, ...] = ()
+    """Where images have several labels: for each the share of the test images in which it's rightly seen or not seen."""
     train_images: int
     test_images: int
     data_sha256: dict[str, str]
@@ -104,7 +108,7 @@ class Pack:
     sample_labels: Bytes
     """Theirs, as `labels`."""
     classifier_weights: Tensors
-    """Half precision."""
+    """In half precision, or convolutions in bytes (`evaluator.extractors.rounding`)."""
 
     @classmethod
     def load(cls, path: Path | str) -> Pack:
@@ -119,7 +123,7 @@ class Pack:
                 "the pack is damaged; build or copy it again"
             )
         try:
-            return _assemble(card, hashlib.sha256(text + weights).hexdigest(), load(weights))
+            return assemble(card, hashlib.sha256(text + weights).hexdigest(), load(weights))
         except (SafetensorError, KeyError) as error:
             raise PackError(f"{folder / WEIGHTS}: {error}: not a pack of this version; build it again") from error
 
@@ -139,6 +143,21 @@ class Pack:
         from evaluator.extractors.network import restored  # torch, which takes a second to import
 
         return restored(self.classifier_weights)
+
+    def copy_limits(self, rows: Integers) -> Floats:
+        """Squared code distance to each real image, given by its row in `codes`, below which an image counts as its copy."""
+        limits = np.atleast_1d(np.asarray(self.card.thresholds.memorised, dtype=np.float64))
+        shown = self.labels[rows].sum(axis=1) if self.multi_label else np.ones(len(rows), dtype=np.int64)
+        of_rows: Floats = limits[np.minimum(shown, len(limits)) - 1]
+        return of_rows
+
+    @property
+    def repeat_limit(self) -> float:
+        """Squared code distance below which two generated images count as repeats.
+
+        The smallest: a prompt of several labels may be drawn far more often than the real images show it.
+        """
+        return float(np.min(self.card.thresholds.memorised))
 
     def origin(self, index: int) -> tuple[Split, int]:
         """Which real image a row of `codes` stands for: its split, and its index there."""
@@ -165,7 +184,8 @@ def _gaussian(split: str, tensors: Tensors) -> Gaussian:
     return factored(Moments(mean, upper + np.triu(upper, 1).T))
 
 
-def _assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
+def assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
+    """A pack of a card, the sha256 of its files, and its tensors; raises KeyError where one is missing."""
     prefix = "classifier."
     labels = tensors["labels"].astype(np.uint8, copy=False)
     classes = len(tensors[f"{prefix}head.bias"]) if labels.ndim == 1 else 0
@@ -178,10 +198,26 @@ def _assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
         projection=Projection(_floats(tensors["projection.mean"]), _floats(tensors["projection.axes"])),
         codes=tensors["codes"].astype(np.int8, copy=False),
         labels=labels,
-        samples=tensors["samples"].astype(np.uint8, copy=False),
+        samples=_samples(tensors),
         sample_labels=tensors["sample_labels"].astype(np.uint8, copy=False),
         classifier_weights={name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)},
     )
+
+
+def deflated(images: Bytes) -> Tensors:
+    """The tensors in which a pack keeps a few pictures, without loss."""
+    packed = zlib.compress(np.ascontiguousarray(images).tobytes(), 9)
+    return {"samples": np.frombuffer(packed, np.uint8), "samples.shape": np.array(images.shape, np.int64)}
+
+
+def _samples(tensors: Tensors) -> Bytes:
+    kept = tensors["samples"].astype(np.uint8, copy=False)
+    if "samples.shape" not in tensors:  # packs of format 3 keep them as they are
+        return kept
+    try:
+        return np.frombuffer(zlib.decompress(kept.tobytes()), np.uint8).reshape(tensors["samples.shape"].tolist())
+    except (zlib.error, ValueError) as error:
+        raise KeyError(f"samples: {error}") from error
 
 
 def _floats(array: NDArray[np.generic]) -> Floats:

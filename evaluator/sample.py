@@ -121,6 +121,12 @@ class Sample:
         """Squared code distance to, and row in the pack of, the nearest real image of each."""
         return nearest(self.codes, self.pack.codes)
 
+    @property
+    def copies(self) -> NDArray[np.bool_]:
+        """Which images, (n,), are nearer to a real one than real ones are to others."""
+        squared, rows = self.nearest
+        return np.asarray(squared < self.pack.copy_limits(rows))
+
     @cached_property
     def near_others(self) -> Integers:
         """How many of the other images are as near to each, (n,), as repeats are."""
@@ -183,7 +189,7 @@ class Sample:
     def _neighbour(self, image: int) -> Neighbour:
         squared, rows = (int(array[image]) for array in self.nearest)
         split, index = self.pack.origin(rows)
-        return Neighbour(image, split, index, float(np.sqrt(squared)), squared < self.pack.card.thresholds.memorised)
+        return Neighbour(image, split, index, float(np.sqrt(squared)), bool(self.copies[image]))
 
 
 @dataclass(frozen=True)

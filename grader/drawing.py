@@ -85,7 +85,7 @@ def _real(sample: Sample, of: Neighbour) -> Bytes:
     except (EvaluatorError, UsageError):
         pack = sample.pack
         row = of.index + (pack.card.train_images if of.split == "test" else 0)
-        found = pack.projection.decode(pack.codes[row : row + 1])
+        found = pack.projection.decode(pack.codes[row : row + 1], pack.samples.shape[1:])
     image: Bytes = found[0]
     return image
 

@@ -88,7 +88,7 @@ def _neighbours(grading: TaskGrading, pack: Pack) -> list[Artifact]:
     closest = grading.scorer.sample(grading.images).closest(NEIGHBOURS)
     copies = [n for n in closest if n.memorised]
     samples = grading.images[[n.image for n in copies]]
-    real = pack.projection.decode(pack.codes[[_row(n, pack) for n in copies]])
+    real = pack.projection.decode(pack.codes[[_row(n, pack) for n in copies]], pack.samples.shape[1:])
     where = ", ".join(f"{n.split} image {n.index}" for n in copies[:NEIGHBOURS_A_ROW])
     caption = (
         f"samples nearest to real images, each with that image on its right, drawn from the {pack.codes.shape[1]} numbers that are kept "

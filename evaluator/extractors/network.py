@@ -50,14 +50,16 @@ def normalise(network: Network, images: Bytes) -> None:
 def restored(weights: Mapping[str, NDArray[np.generic]]) -> Classifier | ResNet:
     """The network with the weights, arrays by name, that a pack keeps; ready to extract. Raises KeyError where it is none of ours."""
     state = {name: torch.from_numpy(array) for name, array in expanded(weights).items()}
-    network: Classifier | ResNet
-    if "layer1.0.conv1.weight" in state:
-        network = ResNet(Architecture.of(state))
-    else:  # the kernel of the first layer tells the small ones apart
-        network = Classifier(fine=state["body.0.weight"].shape[-1] == 3)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = _network(state)
+    network.to(memory_format=torch.channels_last)
     network.load_state_dict(state)
     return network.eval()
+
+
+def _network(state: Mapping[str, Tensor]) -> Classifier | ResNet:
+    if "layer1.0.conv1.weight" in state:
+        return ResNet(Architecture.of(state))
+    return Classifier(fine=state["body.0.weight"].shape[-1] == 3)  # the kernel of the first layer tells the small ones apart
 
 
 def extract(network: Network, images: Images) -> tuple[Features, Floats]:

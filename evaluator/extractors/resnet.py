@@ -25,12 +25,15 @@ class Architecture:
     classes: int
     kernel: int
     """Side of the first convolution's kernel, in steps of two: 7, with pooling after it, for photographs; 3, without, for small ones."""
+    strongest: bool
+    """Whether a feature is its strongest response over the image, as finding things in it asks for, instead of the mean."""
 
     @classmethod
     def of(cls, weights: Mapping[str, Tensor]) -> Architecture:
         """That of a network with these weights; raises KeyError where it is none of these."""
         first, second, third, fourth = (len(weights[f"layer{stage}.0.conv1.weight"]) for stage in (1, 2, 3, 4))
-        return cls((first, second, third, fourth), len(weights["head.bias"]), weights["conv1.weight"].shape[-1])
+        strongest = "strongest" in weights and bool(weights["strongest"].item())
+        return cls((first, second, third, fourth), len(weights["head.bias"]), weights["conv1.weight"].shape[-1], strongest)
 
 
 class _Block(nn.Module):
@@ -58,9 +61,10 @@ def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Module:
 
 
 class ResNet(nn.Module):
-    """Four stages of residual blocks, each but the first halving the resolution; the mean over the image is the features."""
+    """Four stages of residual blocks, each but the first halving the resolution; their mean or maximum over the image is the features."""
 
     scale: Tensor
+    strongest: Tensor
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -74,12 +78,14 @@ class ResNet(nn.Module):
         self.layer4 = _stage(third, fourth, 2)
         self.head = nn.Linear(fourth, architecture.classes)
         self.register_buffer("scale", torch.ones(1))
+        self.register_buffer("strongest", torch.tensor(architecture.strongest, dtype=torch.uint8))
 
     def features(self, images: Tensor) -> Tensor:
         """Map images, float (n, 3, side, side) in [0, 1], to features (n, D) ≥ 0, D the width of the last stage."""
         x = self.pool(torch.relu(self.bn1(self.conv1(2 * images - 1))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x.mean(dim=(2, 3)) * self.scale
+        pooled: Tensor = x.amax(dim=(2, 3)) if self.strongest else x.mean(dim=(2, 3))
+        return pooled * self.scale
 
     def logits(self, features: Tensor) -> Tensor:
         """Map features (n, D) to class scores (n, classes)."""

@@ -30,15 +30,15 @@ def halved(state: Mapping[str, Tensor]) -> Weights:
 
 
 def in_bytes(state: Mapping[str, Tensor]) -> Weights:
-    """Convolutions in a byte a weight and a step, in half precision, a channel; all else in half precision."""
+    """Convolutions in a byte a weight and a step a channel; all else in half precision."""
     kept: Weights = {}
     for name, array in halved(state).items():
         if array.ndim < 4:
             kept[name] = array
             continue
-        exact = state[name].double().numpy()
-        step = (np.abs(exact).max(axis=(1, 2, 3)) / _MOST).astype(np.float16)
-        of_channel = np.maximum(step.astype(np.float64), np.finfo(np.float16).tiny)[:, None, None, None]
+        exact = state[name].contiguous().double().numpy()
+        step = (np.abs(exact).max(axis=(1, 2, 3)) / _MOST).astype(np.float32)
+        of_channel = np.maximum(step.astype(np.float64), np.finfo(np.float32).tiny)[:, None, None, None]
         kept[name] = np.clip(np.rint(exact / of_channel), -_MOST, _MOST).astype(np.int8)
         kept[name + STEP] = step
     return kept
@@ -50,6 +50,6 @@ def expanded(weights: Mapping[str, NDArray[np.generic]]) -> Weights:
     network = {name: array for name, array in weights.items() if name not in steps}
     for step in steps:
         name = step.removesuffix(STEP)
-        of_channel = weights[step].astype(np.float32)[:, None, None, None]
+        of_channel = weights[step][:, None, None, None]
         network[name] = weights[name].astype(np.float32) * of_channel
     return network

@@ -12,6 +12,7 @@ blurred or rotated, nor that a generator learnt by heart what it redraws in anot
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluator.arrays import Integers
 from evaluator.interval import wilson
@@ -23,24 +24,26 @@ FLAG_SHARE = 0.003
 _FOLDS = 10
 
 
-def held_out(codes: Codes) -> Integers:
-    """Squared distance (n,) of each real image, codes int8 (n, components), to the nearest one outside its tenth of them.
+def held_out(codes: Codes, together: int = 1) -> tuple[Integers, Integers]:
+    """Squared distance to, and index of, the nearest real image outside its tenth of them, for each, codes int8 (n, components).
 
-    Every tenth image is of the same tenth, so that what lies side by side, as one writer's digits do, is told apart too.
+    Every tenth image is of the same tenth, so that what lies side by side, as one writer's digits do, is told apart too; where
+    some images in a row belong `together`, as a scene's do, every tenth of those groups.
     """
-    tenth = np.arange(len(codes)) % _FOLDS
-    apart = np.empty(len(codes), dtype=np.int64)
+    tenth = np.arange(len(codes)) // together % _FOLDS
+    apart, index = np.empty((2, len(codes)), dtype=np.int64)
     for k in range(_FOLDS):
-        apart[tenth == k], _ = nearest(codes[tenth == k], codes[tenth != k])
-    return apart
+        others = np.flatnonzero(tenth != k)
+        apart[tenth == k], found = nearest(codes[tenth == k], codes[others])
+        index[tenth == k] = others[found]
+    return apart, index
 
 
-def memorised(squared_distances: Integers, threshold: float, name: str) -> Measurement:
-    """Share of images whose squared distance (n,) to the nearest real image is below the threshold's; Wilson interval."""
-    n = len(squared_distances)
-    copies = int((squared_distances < threshold).sum())
-    low, high = wilson(copies, n)
-    return Measurement(name, copies / n, low, high, n)
+def memorised(copies: NDArray[np.bool_], name: str) -> Measurement:
+    """Share of images that are copies, (n,); Wilson interval."""
+    n, found = len(copies), int(copies.sum())
+    low, high = wilson(found, n)
+    return Measurement(name, found / n, low, high, n)
 
 
 def flagged(measurement: Measurement) -> bool:

@@ -49,7 +49,8 @@ def found(probabilities: Floats, asked: Asked) -> NDArray[np.bool_]:
     """Labels asked for that are among the image's k highest outputs, (n, L); arguments and errors of `topk_accuracy`."""
     wanted = _checked(probabilities, asked)
     rank = np.argsort(np.argsort(-probabilities, axis=1, kind="stable"), axis=1)
-    return (rank < wanted.sum(axis=1, keepdims=True)) & wanted
+    among: NDArray[np.bool_] = (rank < wanted.sum(axis=1, keepdims=True)) & wanted
+    return among
 
 
 def unasked(probabilities: Floats, asked: Asked) -> NDArray[np.bool_]:

@@ -5,25 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from evaluator.errors import PackError
+from evaluator.extractors.classifier import Classifier
+from evaluator.extractors.resnet import Architecture, ResNet
 
 Distortion = Callable[[Tensor, torch.Generator], Tensor]
-"""From images, float (n, 1, 28, 28) in [0, 1], to others of the same classes, at random."""
+"""From images, float (n, channels, side, side) in [0, 1], to others of the same classes, at random."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A classifier's network and training."""
 
-    fine: bool
-    """Whether the first layer looks at every pixel, for textures, instead of every second."""
+    network: Callable[[], Classifier | ResNet]
     epochs: int
     distorted: Distortion
+    batch: int = 125
+    lower_precision: bool = False
+    """Whether to compute in bfloat16 where the processor can; weights and losses stay in single precision."""
+    compact: bool = False
+    """Whether the pack keeps convolutions in a byte a weight, instead of half precision."""
+    together: int = 1
+    """Images in a row that belong together, as those of a scene."""
 
 
 def wobbled(images: Tensor, random: torch.Generator) -> Tensor:
@@ -43,16 +52,35 @@ def wobbled(images: Tensor, random: torch.Generator) -> Tensor:
 
 def mirrored(images: Tensor, random: torch.Generator) -> Tensor:
     """Mirror every second image, and shift by up to 2 whole pixels, which leaves textures as they are."""
-    n, reach, side = len(images), 2, images.shape[2]
+    return _mirrored(images, random, reach=2, beyond="constant")
+
+
+def mirrored_scenes(images: Tensor, random: torch.Generator) -> Tensor:
+    """Mirror every second image, and shift by up to 3 pixels; the backdrop goes on beyond the frame."""
+    return _mirrored(images, random, reach=3, beyond="replicate")
+
+
+def _mirrored(images: Tensor, random: torch.Generator, *, reach: int, beyond: str) -> Tensor:
+    n, channels, side = images.shape[:3]
     turned = torch.rand(n, generator=random) < 0.5
-    wide = functional.pad(torch.where(turned[:, None, None, None], images.flip(3), images), [reach] * 4)
+    wide = functional.pad(torch.where(turned[:, None, None, None], images.flip(3), images), [reach] * 4, mode=beyond)
     down, right = torch.randint(0, 2 * reach + 1, (2, n, 1), generator=random) + torch.arange(side)
-    return wide[torch.arange(n)[:, None, None], 0, down[:, :, None], right[:, None, :]].unsqueeze(1)
+    image, channel = torch.arange(n)[:, None, None, None], torch.arange(channels)[None, :, None, None]
+    return wide[image, channel, down[:, None, :, None], right[:, None, None, :]]
 
 
 RECIPES = {
-    "mnist": Recipe(fine=False, epochs=10, distorted=wobbled),
-    "fashion_mnist": Recipe(fine=True, epochs=20, distorted=mirrored),
+    "mnist": Recipe(partial(Classifier, fine=False), epochs=10, distorted=wobbled),
+    "fashion_mnist": Recipe(partial(Classifier, fine=True), epochs=20, distorted=mirrored),
+    "iclevr": Recipe(
+        partial(ResNet, Architecture((32, 64, 128, 128), classes=24, kernel=3, strongest=True)),
+        epochs=16,
+        distorted=mirrored_scenes,
+        batch=50,
+        lower_precision=True,
+        compact=True,
+        together=3,
+    ),
 }
 
 

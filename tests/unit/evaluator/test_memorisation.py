@@ -18,7 +18,7 @@ NEEDED = 11
 
 
 def test_share_and_threshold_of_memorised():
-    found = memorised(np.array([0, 3, 4, 5]), 4.0, "m")
+    found = memorised(np.array([True, True, False, False]), "m")
     assert found.value == 0.5
     assert (found.low, found.high) == wilson(2, 4)
 
@@ -40,12 +40,22 @@ def test_chance_flags_as_seldom_as_the_docstring_says():
 def test_images_are_held_out_by_every_tenth():
     codes = np.random.default_rng(0).integers(-9, 10, (203, 24)).astype(np.int8)
     codes[10], codes[6], codes[7] = codes[0], codes[5], codes[5]
-    found = held_out(codes)
+    found, index = held_out(codes)
     for i, code in enumerate(codes.astype(int)):
         others = [j for j in range(len(codes)) if j % 10 != i % 10]
         assert found[i] == np.square(codes[others] - code).sum(axis=1).min()
+    assert np.array_equal(found, np.square(codes.astype(int) - codes[index]).sum(axis=1))
     assert found[0] > 0  # its copy is of the same tenth
     assert found[[5, 6, 7]].tolist() == [0, 0, 0]
+
+
+def test_images_that_belong_together_are_held_out_together():
+    codes = np.random.default_rng(0).integers(-9, 10, (60, 24)).astype(np.int8)
+    codes[1], codes[2], codes[33] = codes[0], codes[0], codes[30]
+    found, index = held_out(codes, together=3)
+    assert found[[0, 1, 2]].min() > 0
+    assert all((i // 3 - j // 3) % 10 for i, j in enumerate(index))
+    assert (index[30], index[33]) == (33, 30)
 
 
 SPOILT = {
@@ -116,8 +126,8 @@ DISGUISES = {
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
 def test_disguised_copies_of_five_in_a_hundred_are_caught_99_times_in_100(dataset, how, record_property):
     pack = public_pack(dataset)
-    squared, _ = nearest(pack.projection.encode(DISGUISES[how](pack.samples)), pack.codes)
-    recognised = (squared < pack.card.thresholds.memorised).mean()
+    squared, rows = nearest(pack.projection.encode(DISGUISES[how](pack.samples)), pack.codes)
+    recognised = (squared < pack.copy_limits(rows)).mean()
     record_property("share recognised", recognised)
     copies, chance = stats.binom.pmf(np.arange(101), 100, recognised), stats.binom.pmf(np.arange(101), 1_900, 0.001)
     assert np.convolve(copies, chance)[NEEDED:].sum() > 0.99
@@ -127,12 +137,13 @@ def test_disguised_copies_of_five_in_a_hundred_are_caught_99_times_in_100(datase
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
 def test_real_images_of_either_split_are_flagged_less_than_once_in_a_thousand(dataset, record_property):
     pack = public_pack(dataset)
-    close = held_out(pack.codes) < pack.card.thresholds.memorised
+    apart, nearest_one = held_out(pack.codes)
+    close = apart < pack.copy_limits(nearest_one)
     train = pack.card.train_images
     for split in (close, close[:train], close[train:]):
         assert stats.binom.sf(NEEDED - 1, 2_000, split.mean()) < 0.001
     random = np.random.default_rng(0)
-    found = [memorised(np.where(random.choice(close, 2_000, replace=False), 0, 1), 1, NAME) for _ in range(10_000)]
+    found = [memorised(random.choice(close, 2_000, replace=False), NAME) for _ in range(10_000)]
     alarms = sum(map(flagged, found))
     record_property("false alarms in 10,000", alarms)
     assert alarms <= 3  # expected 0.1; the target is 10

@@ -110,7 +110,7 @@ def test_decoding_projects_canonical_images_on_the_leading_components(shapes):
     flat = canonical(images).reshape(50, -1)
     directions = projection.axes / np.linalg.norm(projection.axes, axis=0)
     projected = np.maximum(projection.mean + (flat - projection.mean) @ directions @ directions.T, 0)
-    decoded = projection.decode(projection.encode(images)).reshape(50, -1) / 255
+    decoded = projection.decode(projection.encode(images), images.shape[1:]).reshape(50, -1) / 255
     white = projected.max(axis=1, keepdims=True)
     level = np.linalg.norm(1 / np.linalg.norm(projection.axes, axis=0))  # what one level in each component comes to
     off = np.abs(decoded - projected / white)
@@ -123,6 +123,6 @@ def test_an_image_of_the_leading_components_is_its_own_decoding(shapes):
     codes = np.zeros((2, 24), np.int8)
     codes[1, 3] = 40
     along = 40 * projection.axes[:, 3] / np.square(projection.axes[:, 3]).sum()
-    for found, expected in zip(projection.decode(codes), (projection.mean, projection.mean + along), strict=True):
+    for found, expected in zip(projection.decode(codes, (28, 28)), (projection.mean, projection.mean + along), strict=True):
         white = expected.max() / 255
         assert found.ravel() == pytest.approx(np.maximum(expected, 0) / white, abs=0.5)
