@@ -199,12 +199,16 @@ def pack_build(
     to: Annotated[Path, typer.Option(help="folder of the pack; default: packs/<data set>")] = Path("packs"),
     seed: Annotated[int | None, typer.Option(help="fixed seed for a pack that others can build again; default: secret")] = None,
     public: Annotated[bool, typer.Option("--public", help="mark the pack as known to students")] = False,
+    evaluator: Annotated[
+        Path | None,
+        typer.Option(help="i-CLEVR: the course's own classifier, checkpoint.pth; default: train one", show_default=False),
+    ] = None,
     data: DataOption = None,
 ) -> None:
     """Train the classifier and compute moments, features and thresholds from the raw data set."""
     from grader import packs
 
-    out.print(packs.build(dataset, to / dataset, data, seed=seed, public=public))
+    out.print(packs.build(dataset, to / dataset, data, seed=seed, public=public, evaluator=evaluator))
 
 
 @data_app.command("get")

@@ -18,9 +18,9 @@ from evaluator.pack import PUBLIC, Pack, public_pack
 from grader.course import Course
 from grader.errors import CourseError, UsageError
 
-PACKED = ("mnist", "fashion_mnist")
+PACKED = ("mnist", "fashion_mnist", "iclevr")
 """Data sets that there are public packs of, and private ones can be built for."""
-DATASETS = (*PACKED, "iclevr", "cifar10")
+DATASETS = (*PACKED, "cifar10")
 """Data sets that can be fetched and compared with."""
 IMPORTED = "iclevr"
 """The data set that has no address to be fetched from: it is rendered, or imported from the folder that a course hands out."""
@@ -137,14 +137,15 @@ def render_data(to: Path, *, scenes: int | None, seed: int, metal: bool) -> str:
     return f"{to}: {count} scenes, {3 * count} pictures"
 
 
-def build(dataset: str, out: Path, data: Path | None, *, seed: int | None, public: bool) -> str:
-    """Build a pack from the raw data; returns a line that says what came out.
+def build(dataset: str, out: Path, data: Path | None, *, seed: int | None, public: bool, evaluator: Path | None = None) -> str:
+    """Build a pack from the raw data, around a course's own classifier where its file is given; returns a line on what came out.
 
     Raises:
-        UsageError: the raw data are missing or damaged, or the pack cannot be written.
+        UsageError: the raw data or the course's classifier are missing or damaged, or the pack cannot be written.
     """
     raw = _load(dataset, data)
     from evaluator.packs.build import build as build_pack  # torch, which takes seconds to import and nothing else here needs
+    from evaluator.packs.courses import course_network
 
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with bar:
@@ -155,7 +156,8 @@ def build(dataset: str, out: Path, data: Path | None, *, seed: int | None, publi
 
         try:
             chosen = secrets.randbits(63) if seed is None else seed
-            pack = build_pack(dataset, raw, out, seed=chosen, public=public, progress=show)
+            trained = None if evaluator is None else course_network(evaluator)
+            pack = build_pack(dataset, raw, out, seed=chosen, public=public, trained=trained, progress=show)
         except EvaluatorError as error:
             raise UsageError(str(error)) from error
     return f"{out}: classifier accuracy {pack.card.classifier_accuracy:.2%}, sha256 {pack.sha256[:12]}"

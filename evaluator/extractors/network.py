@@ -36,6 +36,10 @@ class Network(Protocol):
         """Divide the features' variance by that, and leave the class scores as they are."""
         ...
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights by name."""
+        ...
+
     def eval(self) -> object:
         """Use the statistics of training in batch normalisation."""
         ...

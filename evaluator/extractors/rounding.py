@@ -50,6 +50,6 @@ def expanded(weights: Mapping[str, NDArray[np.generic]]) -> Weights:
     network = {name: array for name, array in weights.items() if name not in steps}
     for step in steps:
         name = step.removesuffix(STEP)
-        of_channel = weights[step][:, None, None, None]
+        of_channel = weights[step].astype(np.float32)[:, None, None, None]
         network[name] = weights[name].astype(np.float32) * of_channel
     return network

@@ -16,7 +16,7 @@ from evaluator.arrays import Bytes, Integers
 from evaluator.errors import ImagesError, PackError
 from evaluator.extractors.classifier import CLASSES
 from evaluator.extractors.network import Network, extract, normalise, probabilities, restored
-from evaluator.extractors.rounding import Weights, halved, in_bytes
+from evaluator.extractors.rounding import Weights, halved, in_bytes, whole
 from evaluator.frechet import moments
 from evaluator.images import SIDE, checked
 from evaluator.metrics.duplicates import closest_other
@@ -46,19 +46,25 @@ def build(
     seed: int,
     public: bool,
     recipe: Recipe | None = None,
+    trained: Network | None = None,
     progress: Progress | None = None,
 ) -> Pack:
     """Build the pack of a data set in the folder `out`, replacing one that is there, and load it.
 
-    The classifier is trained from `seed`, so a pack from a secret seed has features that nobody can tune images to, by
-    `recipe` or the data set's own. `progress` is called with what is being done, steps done, steps in all. Raises PackError
-    for unfit data.
+    The classifier is trained from `seed`, so a pack from a secret seed has features that nobody can tune images to, by `recipe` or
+    the data set's own; or it is one that is `trained`, kept as it is. `progress` is called with what is being done, steps done,
+    steps in all. Raises PackError for unfit data.
     """
     _check(dataset, data)
     chosen = recipe or recipe_of(dataset)
-    trained = train(data.x_train, data.y_train, chosen, seed=seed, progress=progress)
-    normalise(trained, _spread(data.x_train, 10_000))
-    kept = (in_bytes if chosen.compact else halved)(trained.state_dict())
+    if trained is None:
+        network: Network = train(data.x_train, data.y_train, chosen, seed=seed, progress=progress)
+        keep = in_bytes if chosen.compact else halved
+    else:
+        _check_network(trained, data)
+        network, keep = trained, whole
+    normalise(network, _spread(data.x_train, 10_000))
+    kept = keep(network.state_dict())
     return build_around(kept, dataset, data, out, seed=seed, public=public, together=chosen.together, progress=progress)
 
 
@@ -161,6 +167,12 @@ def _check_labels(labels: Bytes, images: int, what: str) -> None:
         raise PackError(f"{what} are {np.unique(labels).tolist()}, expected each of 0–9")
     if labels.ndim == 2 and (labels.max() > 1 or not labels.any(axis=1).all() or not labels.any(axis=0).all()):
         raise PackError(f"{what}: expected rows of 0 and 1, with a label at least, and each label in some image")
+
+
+def _check_network(network: Network, data: Data) -> None:
+    expected = data.y_train.shape[1] if data.y_train.ndim == 2 else CLASSES
+    if network.head.out_features != expected:
+        raise PackError(f"the classifier tells {network.head.out_features} classes apart, and the data set has {expected}")
 
 
 def _spread(images: Bytes, about: int) -> Bytes:
