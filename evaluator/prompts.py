@@ -6,13 +6,21 @@ as many as it has prompts, are a single draw of it, and every run of images hold
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from evaluator.arrays import Bytes, Integers
 from evaluator.errors import CountError, UnknownMetricError
+
+
+def multi_hot(prompts: Sequence[Sequence[int]], labels: int) -> Bytes:
+    """Prompts, each the numbers of its labels, as rows of 0 and 1, uint8 (p, labels)."""
+    rows = np.zeros((len(prompts), labels), np.uint8)
+    for row, prompt in zip(rows, prompts, strict=True):
+        row[list(prompt)] = 1
+    return rows
 
 
 @dataclass(frozen=True)

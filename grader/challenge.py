@@ -30,15 +30,29 @@ def derive_seed(secret: bytes, *names: str) -> Seed:
 
 @dataclass(frozen=True)
 class Generate:
-    """Seed everything, call `generate(n)` or `generate(n, *arguments)`, and return the images as uint8 of shape (n, *shape)."""
+    """Seed everything, call `generate(n)`, `generate(n, *arguments)` or `generate(labels)`, and return the images, uint8 (n, *shape)."""
 
     id: str
     n: int
     seed: Seed
     shape: tuple[int, ...]
     arguments: tuple[int, ...] = ()
+    labels: NDArray[np.float32] | None = None
+    """(n, L) of 0 and 1: the one argument, a CPU tensor, where it is given."""
     weights: Literal["checkpoint", "random"] = "checkpoint"
     """`random`: every network that the given code loaded is re-initialised for this call, and restored after it."""
+
+    @property
+    def inputs(self) -> tuple[NDArray[np.float32], ...]:
+        """Arrays that are sent with the request."""
+        return () if self.labels is None else (self.labels,)
+
+    @property
+    def call(self) -> str:
+        """The request in the student's words."""
+        if self.labels is not None:
+            return f"generate(labels of shape {self.labels.shape})"
+        return f"generate({', '.join(map(str, (self.n, *self.arguments)))})"
 
 
 @dataclass(frozen=True)

@@ -300,9 +300,8 @@ class _Conversation:
         self.waiting = requests
         self._send(frames.encode_json(0, {"requests": [_described(number, request) for number, request in numbered]}))
         for number, request in numbered:
-            if isinstance(request, Probe):
-                for array in request.inputs:
-                    self._send(frames.encode_array(number, array))
+            for array in request.inputs:
+                self._send(frames.encode_array(number, array))
         for i, (number, request) in enumerate(numbered):
             self.request = request
             self._receive(number, request)
@@ -375,12 +374,13 @@ class _Conversation:
 
 def _described(number: int, request: Request) -> dict[str, Any]:
     """A request as the driver gets it; its id stays here."""
-    common = {"number": number, "seed": request.seed}
+    common = {"number": number, "seed": request.seed, "inputs": len(request.inputs)}
     if isinstance(request, Probe):
-        return {**common, "kind": "probe", "code": request.code, "inputs": len(request.inputs), "max_bytes": request.max_bytes}
+        return {**common, "kind": "probe", "code": request.code, "max_bytes": request.max_bytes}
     return {
         **common,
         "kind": "generate",
+        "call": request.call,
         "n": request.n,
         "shape": request.shape,
         "arguments": request.arguments,
@@ -395,7 +395,7 @@ def _inside(places: Sequence[Place], cells: int) -> tuple[Place, ...]:
 def _call(request: Request) -> str:
     """The request in the student's words."""
     if isinstance(request, Generate):
-        return f"generate({', '.join(map(str, (request.n, *request.arguments)))})"
+        return request.call
     return f"the check {request.id}"
 
 

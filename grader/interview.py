@@ -7,11 +7,12 @@ independent repeats of the measurement. The last round runs two steps of `train(
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.images import chunks
 from grader.challenge import Answers, Generate, Probe, Request, Round, Seed, derive_seed
 from grader.models import CriterionResult, Flag, Problem
 from grader.score import WIDE, is_wide, total
@@ -19,6 +20,8 @@ from grader.spec import Task
 from grader.units import CHECKS
 
 Images = NDArray[np.uint8]
+Condition = tuple[int, ...] | NDArray[np.float32]
+"""What generate() is called with besides the number of images: nothing, a class, or in its place rows of labels (n, L)."""
 
 BLOCK = 500
 """Most images asked for in one call of generate()."""
@@ -34,10 +37,10 @@ def probe(images, labels):
     networks = Generator().to(device), Discriminator().to(device)
     optimizers = make_optimizers(*networks)
     given.update(
-        TRAIN=True, real_images=images.to(device), real_labels=labels.long().to(device), epochs=1, batch_size=len(images) // 2,
-        critic_steps=1, path_to_checkpoint="smoke",
+        TRAIN=True, real_images=images.to(device), real_labels=(labels.long() if labels.ndim == 1 else labels).to(device), epochs=1,
+        batch_size=len(images) // 2, critic_steps=1, generator_steps=1, path_to_checkpoint="smoke",
         generator=networks[0], discriminator=networks[1], optimizer_g=optimizers[0], optimizer_d=optimizers[1],
-        history={name: [] for name in ("generator", "real", "fake", "critic", "penalty")},
+        history={name: [] for name in ("generator", "real", "fake", "critic", "penalty", "labels", "score")},
     )
     before = next(networks[0].parameters()).detach().flatten()[:256].clone()
     train()
@@ -89,36 +92,43 @@ class Interview:
         return tuple(requests)
 
     def _trials(self) -> Round:
-        """Odd batch sizes, the same seed twice, with another class, and with random weights."""
-        shape, twin, arguments = self.task.shape, self._seed("twin"), _arguments(self.task)
-        first = arguments[0]
-        other_class = (Generate("class", TWIN, twin, shape, arguments[1]),) if self.task.conditional else ()
+        """Odd batch sizes, the same seed twice, with another class or other labels, and with random weights."""
+        twin = self._seed("twin")
+        given = _trial_conditions(self.task)
+        conditioned = self.task.conditional or self.task.prompt_sets is not None
         return (
-            Generate("one", 1, self._seed("one"), shape, arguments[-1]),
-            Generate("seven", 7, self._seed("seven"), shape, arguments[len(arguments) // 2]),
-            Generate("twin-a", TWIN, twin, shape, first),
-            Generate("twin-b", TWIN, twin, shape, first),
-            Generate("other", TWIN, self._seed("other"), shape, first),
-            *other_class,
-            Generate("random", TWIN, twin, shape, first, weights="random"),
+            self._asking("one", 1, self._seed("one"), given["one"]),
+            self._asking("seven", 7, self._seed("seven"), given["seven"]),
+            self._asking("twin-a", TWIN, twin, given["first"]),
+            self._asking("twin-b", TWIN, twin, given["first"]),
+            self._asking("other", TWIN, self._seed("other"), given["first"]),
+            *((self._asking("class", TWIN, twin, given["other"]),) if conditioned else ()),
+            replace(self._asking("random", TWIN, twin, given["first"]), weights="random"),
         )
 
+    def _asking(self, name: str, n: int, seed: Seed, condition: Condition) -> Generate:
+        if isinstance(condition, tuple):
+            return Generate(name, n, seed, self.task.shape, condition)
+        return Generate(name, n, seed, self.task.shape, labels=condition)
+
     def _measurement(self, k: int) -> tuple[Request, ...]:
-        """Requests for `samples` images in blocks, as many of each class where the task has classes."""
+        """Requests for `samples` images in blocks: of each class as many, where the task has classes, or of all prompts in turn."""
         blocks: list[Request] = []
-        every = _arguments(self.task)
-        share = self.task.samples // len(every)
-        for arguments in every:
-            for start in range(0, share, BLOCK):
+        for condition, n in _shares(self.task):
+            for rows in chunks(n, BLOCK):
                 name = block_name(k, len(blocks))
-                blocks.append(Generate(name, min(BLOCK, share - start), self._seed(name), self.task.shape, arguments))
+                asked = condition if isinstance(condition, tuple) else condition[rows]
+                blocks.append(self._asking(name, rows.stop - rows.start, self._seed(name), asked))
         return tuple(blocks)
 
     def _repeats_due(self, answers: Answers) -> int:
         """How many measurements in all are needed to bring the interval below WIDE, at most REPEATS; 0 when one is enough.
 
-        A generator so slow that repeats could hit the CPU limit is measured once: a wide interval is better than a failure.
+        A generator so slow that repeats could hit the CPU limit is measured once: a wide interval is better than a failure. So is
+        one that answers prompts: its interval is that of other prompts, which more images of these do not narrow.
         """
+        if self.task.prompt_sets is not None:
+            return 0
         images = measurement(answers, self.task, 0)
         if images is None or time.monotonic() - self._asked > self.task.limits.cpu_s / (2 * REPEATS):
             return 0
@@ -138,6 +148,23 @@ def block_name(k: int, block: int) -> str:
 def _arguments(task: Task) -> tuple[tuple[int, ...], ...]:
     """What generate() is called with besides n: every class in turn, or nothing."""
     return tuple((c,) for c in range(len(task.classes))) if task.conditional else ((),)
+
+
+def _shares(task: Task) -> list[tuple[Condition, int]]:
+    """What the images of a measurement are asked for with, and how many of each."""
+    if task.prompt_sets is not None:
+        return [(task.prompt_sets.labels(task.samples).astype(np.float32), task.samples)]
+    every = _arguments(task)
+    return [(arguments, task.samples // len(every)) for arguments in every]
+
+
+def _trial_conditions(task: Task) -> dict[str, Condition]:
+    """What the trials are asked with, by name; `other` differs from `first`, which most of them share."""
+    if task.prompt_sets is not None:
+        rows = task.prompt_sets.labels(2 * TWIN).astype(np.float32)
+        return {"one": rows[-1:], "seven": rows[-7:], "first": rows[:TWIN], "other": np.roll(rows[:TWIN], 1, axis=0)}
+    every = _arguments(task)
+    return {"one": every[-1], "seven": every[len(every) // 2], "first": every[0], "other": every[min(1, len(every) - 1)]}
 
 
 def asked_classes(task: Task) -> NDArray[np.int64] | None:
@@ -189,7 +216,8 @@ def honesty(answers: Answers) -> tuple[Problem | None, tuple[Flag, ...]]:
         ), ()
     flags = []
     if {"twin-a", "class"} <= images.keys() and np.array_equal(images["twin-a"], images["class"]):
-        flags.append(Flag(code="class-ignored", message="generate(n, c) gave the same images for two classes and one seed"))
+        message = "generate() gave the same images for two classes, or for other labels, and one seed: it ignores the condition"
+        flags.append(Flag(code="class-ignored", message=message))
     if {"twin-a", "twin-b"} <= images.keys() and not np.array_equal(images["twin-a"], images["twin-b"]):
         flags.append(Flag(code="seed-mismatch", message="two calls with the same seed gave different images (no points lost)"))
     if {"twin-a", "random"} <= images.keys() and np.array_equal(images["twin-a"], images["random"]):
@@ -204,9 +232,13 @@ def honesty(answers: Answers) -> tuple[Problem | None, tuple[Flag, ...]]:
 
 
 def smoke_inputs(samples: NDArray[np.uint8], labels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """256 public images as the notebook's training data have them, (256, 1, height, width) in [-1, 1], and their classes, (256,)."""
+    """256 public images as the notebook's training data have them, (256, channels, height, width) in [-1, 1], and their labels.
+
+    Labels are classes, (256,), or 0 and 1, (256, L).
+    """
     chosen = np.random.default_rng(0).permutation(np.arange(256) % len(samples))
-    scaled: NDArray[np.float32] = samples[chosen][:, None].astype(np.float32) / np.float32(127.5) - np.float32(1)
+    images = samples[chosen][:, None] if samples.ndim == 3 else samples[chosen]
+    scaled: NDArray[np.float32] = images.astype(np.float32) / np.float32(127.5) - np.float32(1)
     return scaled, labels[chosen].astype(np.float32)
 
 

@@ -7,7 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from evaluator.prompts import Prompts, multi_hot
 from grader.errors import SpecError
+from grader.prompt_files import read_prompts, with_prompts
 from grader.units import CHECKS
 
 
@@ -133,6 +135,13 @@ class Task(Table):
     shape: tuple[Count, ...] = Field(description="shape of one generated image, such as [28, 28]")
     classes: tuple[str, ...] = Field((), description="names of the classifier's classes, in order")
     conditional: bool = Field(False, description="generate(n, c) with c the number of a class, in place of generate(n)")
+    prompts: tuple[str, ...] = Field(
+        (),
+        description="files beside lab.toml with lists of lists of labels, such as test.json; then generate(labels) is called, labels of "
+        "0 and 1 of shape (n, number of classes)",
+    )
+    asked: dict[str, tuple[tuple[str, ...], ...]] = Field({}, exclude=True, description="what the files in `prompts` hold")
+    report: tuple[str, ...] = Field((), description="metrics that are worth no points: what they measure is shown")
     limits: Limits = Limits()
     criterion: tuple[Criterion, ...] = Field(min_length=1)
     manual: tuple[ManualCriterion, ...] = ()
@@ -151,6 +160,13 @@ class Task(Table):
         """Automatic points that can be had."""
         return sum(c.points for c in self.criterion)
 
+    @property
+    def prompt_sets(self) -> Prompts | None:
+        """The prompts as rows of labels, by the names of their sets; None where the task has none."""
+        number = {name: k for k, name in enumerate(self.classes)}
+        rows = {name: [[number[label] for label in prompt] for prompt in prompts] for name, prompts in self.asked.items()}
+        return Prompts({name: multi_hot(of, len(self.classes)) for name, of in rows.items()}) if rows else None
+
     @model_validator(mode="after")
     def _names_make_sense(self) -> Self:
         names = [c.name for c in (*self.criterion, *self.manual)]
@@ -162,6 +178,11 @@ class Task(Table):
             raise ValueError(
                 f"task {self.id}: conditional = true needs the names of the classes and samples in equal shares; found "
                 f"{len(self.classes)} classes and samples = {self.samples}"
+            )
+        if self.prompt_sets is not None and (self.conditional or self.samples % self.prompt_sets.count):
+            raise ValueError(
+                f"task {self.id}: prompts need samples that are a multiple of their number, {self.prompt_sets.count}, and no "
+                f"`conditional`; found samples = {self.samples}"
             )
         for criterion in self.metrics:
             if criterion.needs and criterion.needs not in {c.metric for c in self.metrics}:
@@ -204,7 +225,7 @@ def load_spec(path: Path) -> LabSpec:
     """Read lab.toml.
 
     Raises:
-        SpecError: the file is missing, not TOML, or not a lab; the message names the place.
+        SpecError: the file, or one with prompts, is missing, not TOML or JSON, or not a lab; the message names the place.
     """
     try:
         data = path.read_bytes()
@@ -215,7 +236,9 @@ def load_spec(path: Path) -> LabSpec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} is not valid TOML: {error}") from error
     try:
-        spec = LabSpec.model_validate({**table, "sha256": hashlib.sha256(data).hexdigest()})
+        prompts = read_prompts(table, path)
+        digest = hashlib.sha256(b"".join([data, *prompts.values()])).hexdigest()
+        spec = LabSpec.model_validate({**with_prompts(table, prompts, path), "sha256": digest})
     except ValidationError as error:
         raise SpecError(f"{path} does not describe a lab:\n" + "\n".join(_complaints(error))) from error
     return spec

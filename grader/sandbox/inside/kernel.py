@@ -104,20 +104,20 @@ def describe(path: str) -> None:
     Path(path).write_text(json.dumps(_described(error) if error is not None else {}))
 
 
-def to_images(value: object, n: int, shape: tuple[int, ...]) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """What `generate(n)` returned, as uint8 of shape (n, *shape).
+def to_images(value: object, n: int, shape: tuple[int, ...], call: str) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    """What a call of generate(), named in the student's words, returned, as uint8 of shape (n, *shape).
 
     Raises:
         NotAnImageError: it is no array, or has another type, shape or range.
     """
-    array = _numeric(value, (n, *shape))
+    array = _numeric(value, (n, *shape), call)
     if array.dtype == uint8:
         return ascontiguousarray(array, uint8)
     values = array.astype(float32)
     if bad := int(values.size - count_nonzero(isfinite(values))):
         raise NotAnImageError(
             "not-finite",
-            f"generate({n}) returned {bad} of {values.size} values that are NaN or infinite; expected finite values in [0, 1]",
+            f"{call} returned {bad} of {values.size} values that are NaN or infinite; expected finite values in [0, 1]",
             "look for a division by zero, a log of 0, or a checkpoint from a training run that diverged",
         )
     low, high = float(values.min()), float(values.max())
@@ -147,36 +147,31 @@ def _out_of_range(low: float, high: float) -> NotAnImageError:
     )
 
 
-def _numeric(value: object, shape: tuple[int, ...]) -> "np.ndarray[Any, np.dtype[Any]]":
+def _numeric(value: object, shape: tuple[int, ...], call: str) -> "np.ndarray[Any, np.dtype[Any]]":
     """A plain array of that shape from an array or tensor; nothing is copied before the shape is known to be right."""
     torch: Any = sys.modules.get("torch")
-    n = shape[0]
     is_tensor = torch is not None and isinstance(value, torch.Tensor)
     if value is None:
-        raise NotAnImageError("no-array", f"generate({n}) returned nothing (None): is there a return?", "return the images")
+        raise NotAnImageError("no-array", f"{call} returned nothing (None): is there a return?", "return the images")
     if not is_tensor and not isinstance(value, ndarray):
         raise NotAnImageError(
             "no-array",
-            f"generate({n}) returned a {type(value).__name__}; expected an array or tensor of shape {shape}",
+            f"{call} returned a {type(value).__name__}; expected an array or tensor of shape {shape}",
             "stack the images with torch.stack or np.stack" if isinstance(value, (list, tuple)) else None,
         )
     array: Any = value
     if not is_tensor and array.dtype == object:
-        raise NotAnImageError("wrong-type", f"generate({n}) returned an array of objects; expected float or uint8", None)
+        raise NotAnImageError("wrong-type", f"{call} returned an array of objects; expected float or uint8", None)
     found = tuple(array.shape)
     if found != shape:
-        raise NotAnImageError(
-            "wrong-shape", f"generate({n}) returned shape {found}; expected {shape}", _shape_advice(found, shape)
-        )
+        raise NotAnImageError("wrong-shape", f"{call} returned shape {found}; expected {shape}", _shape_advice(found, shape))
     if is_tensor:
         array = array.detach()
         array = (array if array.dtype == torch.uint8 or not array.is_floating_point() else array.float()).cpu().numpy()
     plain: np.ndarray[Any, np.dtype[Any]] = asarray(array)
     if plain.dtype != uint8 and plain.dtype.kind != "f":
         advice = "divide by 255.0, or convert to uint8" if plain.dtype.kind in "iu" else None
-        raise NotAnImageError(
-            "wrong-type", f"generate({n}) returned type {plain.dtype}; expected float in [0, 1] or uint8", advice
-        )
+        raise NotAnImageError("wrong-type", f"{call} returned type {plain.dtype}; expected float in [0, 1] or uint8", advice)
     return plain
 
 
@@ -186,7 +181,7 @@ def _shape_advice(found: tuple[int, ...], expected: tuple[int, ...]) -> str | No
     if len(found) == len(expected) == 4 and found == (expected[0], *expected[2:], expected[1]):
         return "put the channels second with .permute(0, 3, 1, 2)"
     if found[:1] != expected[:1] and found[1:] == expected[1:]:
-        return "return as many images as the argument n says, for any n"
+        return "return as many images as the argument asks for: n, or one for each of its rows"
     if math.prod(found) == math.prod(expected):
         return f"reshape with .reshape({', '.join(map(str, ('n', *expected[1:])))})"
     return None
@@ -201,12 +196,21 @@ def _generate(job: dict[str, Any], names: dict[str, Any]) -> Sequence["np.ndarra
             "look for an error in the cell that defines it",
         )
     with _random_weights(names) if job["weights"] == "random" else _as_loaded():
-        value = function(job["n"], *job["arguments"])
-    return [to_images(value, job["n"], tuple(job["shape"]))]
+        value = function(*_arguments(job))
+    return [to_images(value, job["n"], tuple(job["shape"]), job["call"])]
+
+
+def _arguments(job: dict[str, Any]) -> list[Any]:
+    """What generate() is called with: a number and perhaps a class, or rows of labels."""
+    return _tensors(_inputs(job)) or [job["n"], *job["arguments"]]
+
+
+def _inputs(job: dict[str, Any]) -> list["np.ndarray[Any, Any]"]:
+    return [fromfile(file, dtype="<f4").reshape(shape) for file, shape in job["inputs"]]
 
 
 def _probe(job: dict[str, Any], names: dict[str, Any]) -> Sequence["np.ndarray[Any, Any]"]:
-    inputs = [fromfile(file, dtype="<f4").reshape(shape) for file, shape in job["inputs"]]
+    inputs = _inputs(job)
     scope = dict(names)
     exec(compile(job["code"], "<probe>", "exec"), scope)  # noqa: S102 (our own code, in the student's process)
     outputs = list(scope["probe"](*_tensors(inputs)))

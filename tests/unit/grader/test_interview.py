@@ -124,6 +124,68 @@ def test_images_of_a_measurement_cycle_through_the_classes() -> None:
     assert labels[:4].tolist() == [0, 1, 2, 0]
 
 
+PROMPTS = {"test": (("a",), ("b",), ("a", "c")), "new-test": (("b", "c"), ("a", "b", "c"))}
+
+
+def a_task_with_prompts(seeds: int = 240) -> Task:
+    return a_task(5 * seeds).model_copy(update={"classes": ("a", "b", "c"), "asked": PROMPTS})
+
+
+def test_images_of_prompts_are_asked_for_in_blocks_in_which_the_prompts_take_turns() -> None:
+    task = a_task_with_prompts()
+    asked = blocks(held(an_interview(task=task))[0], 0)
+    assert [r.n for r in asked] == [500, 500, 200]
+    labels = [r.labels for r in asked]
+    assert all(
+        rows is not None and rows.dtype == np.float32 and rows.shape == (r.n, 3) for rows, r in zip(labels, asked, strict=True)
+    )
+    every = np.concatenate([rows for rows in labels if rows is not None])
+    cycle = [[1, 0, 0], [0, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]]
+    assert every.tolist() == cycle * 240
+
+
+def test_images_of_prompts_come_back_in_the_order_asked_for() -> None:
+    task = a_task_with_prompts()
+    first, *_ = held(an_interview(task=task))
+    arrays = {
+        r.id: (np.arange(500 * k, 500 * k + r.n).astype(np.uint8).reshape(-1, 1, 1).repeat(4, 1).repeat(4, 2),)
+        for k, r in enumerate(blocks(first, 0))
+    }
+    images = measurement(Answers(arrays), task, 0)
+    assert images is not None
+    assert np.array_equal(images[:, 0, 0], np.arange(1200).astype(np.uint8))
+    assert asked_classes(task) is None
+
+
+def test_prompts_are_tried_with_one_and_seven_rows_and_with_other_labels() -> None:
+    asked = {r.id: r for r in held(an_interview(task=a_task_with_prompts()))[0] if isinstance(r, Generate)}
+    shapes = {name: r.labels.shape for name, r in asked.items() if r.labels is not None}
+    assert (shapes["one"], shapes["seven"], shapes["twin-a"]) == ((1, 3), (7, 3), (32, 3))
+    first, other = asked["twin-a"].labels, asked["class"].labels
+    assert first is not None and other is not None
+    assert (first != other).any(axis=1).all()  # each row asks for something else
+    assert asked["class"].seed == asked["twin-a"].seed == asked["random"].seed
+    assert all(np.array_equal(asked[name].labels, first) for name in ("twin-b", "other", "random"))
+
+
+def test_prompts_are_measured_once_however_wide_the_interval() -> None:
+    rounds = held(an_interview(width=60.0, task=a_task_with_prompts(40)))
+    assert [blocks(requests, 1) for requests in rounds] == [[]] * len(rounds)
+
+
+def test_a_call_for_prompts_is_named_in_the_students_words() -> None:
+    asked = {r.id: r for r in held(an_interview(task=a_task_with_prompts()))[0] if isinstance(r, Generate)}
+    assert asked["seven"].call == "generate(labels of shape (7, 3))"
+
+
+def test_pictures_and_labels_of_the_trial_training_are_as_the_notebook_has_them() -> None:
+    samples = np.arange(2 * 3 * 4 * 4).astype(np.uint8).reshape(2, 3, 4, 4)
+    images, labels = smoke_inputs(samples, np.array([[1, 0, 1], [0, 1, 0]], np.uint8))
+    assert images.shape == (256, 3, 4, 4)
+    assert (images.dtype, labels.dtype, labels.shape) == (np.float32, np.float32, (256, 3))
+    assert all(np.array_equal(row, [0, 1, 0]) == bool(image[0, 0, 0] > -0.9) for row, image in zip(labels, images, strict=True))
+
+
 def test_an_unconditional_task_asks_for_no_class() -> None:
     assert asked_classes(a_task()) is None
     first, *_ = held(an_interview())

@@ -20,31 +20,35 @@ SHAPE = (2, 2)
 
 def refused(value: object, n: int = 1, shape: tuple[int, ...] = SHAPE) -> NotAnImageError:
     with pytest.raises(NotAnImageError) as caught:
-        to_images(value, n, shape)
+        to_images(value, n, shape, f"generate({n})")
     return caught.value
 
 
 @given(hnp.arrays(np.float32, (3, *SHAPE), elements=st.floats(0, 1, width=32)))
 def test_floats_become_the_nearest_grey_level(array: Any) -> None:
-    images = to_images(array, 3, SHAPE)
+    images = to_images(array, 3, SHAPE, "generate(3)")
     assert images.dtype == np.uint8
     assert np.abs(images / 255 - array).max() <= 0.5 / 255 + 1e-6
 
 
 @given(hnp.arrays(np.uint8, (3, *SHAPE)))
 def test_uint8_stays(array: Any) -> None:
-    np.testing.assert_array_equal(to_images(array, 3, SHAPE), array)
-    np.testing.assert_array_equal(to_images(torch.from_numpy(array), 3, SHAPE), array)
+    np.testing.assert_array_equal(to_images(array, 3, SHAPE, "generate(3)"), array)
+    np.testing.assert_array_equal(to_images(torch.from_numpy(array), 3, SHAPE, "generate(3)"), array)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_tensors_of_any_float_type_with_gradients(dtype: torch.dtype) -> None:
     tensor = torch.full((1, *SHAPE), 0.5, dtype=dtype, requires_grad=True)
-    np.testing.assert_array_equal(to_images(tensor, 1, SHAPE), np.full((1, *SHAPE), 128, np.uint8))  # 127.5 goes to even
+    np.testing.assert_array_equal(
+        to_images(tensor, 1, SHAPE, "generate(1)"), np.full((1, *SHAPE), 128, np.uint8)
+    )  # 127.5 goes to even
 
 
 def test_rounding_errors_are_clipped_and_more_is_refused() -> None:
-    np.testing.assert_array_equal(to_images(np.array([[[0.0, 1.0], [-0.001, 1.001]]]), 1, SHAPE), [[[0, 255], [0, 255]]])
+    np.testing.assert_array_equal(
+        to_images(np.array([[[0.0, 1.0], [-0.001, 1.001]]]), 1, SHAPE, "generate(1)"), [[[0, 255], [0, 255]]]
+    )
     assert refused(np.array([[[0, 1], [-0.01, 1.0]]])).code == "out-of-range"
 
 
@@ -57,7 +61,7 @@ def test_rounding_errors_are_clipped_and_more_is_refused() -> None:
         (np.zeros((1, 1, 2, 2)), "wrong-shape", "shape (1, 1, 2, 2); expected (1, 2, 2)", ".squeeze(1)"),
         (torch.zeros(1, 1, 2, 2), "wrong-shape", "shape (1, 1, 2, 2); expected (1, 2, 2)", ".squeeze(1)"),
         (np.zeros((1, 4)), "wrong-shape", "shape (1, 4)", ".reshape(n, 2, 2)"),
-        (np.zeros((64, 2, 2)), "wrong-shape", "shape (64, 2, 2)", "as many images as the argument n says"),
+        (np.zeros((64, 2, 2)), "wrong-shape", "shape (64, 2, 2)", "as many images as the argument asks for"),
         (np.zeros((2, 2)), "wrong-shape", "shape (2, 2)", "reshape"),
         (torch.zeros(1).expand(10**6, 10**6), "wrong-shape", "shape (1000000, 1000000)", None),
         (np.array([[[None] * 2] * 2]), "wrong-type", "array of objects", None),
@@ -125,7 +129,15 @@ def ask(monkeypatch: pytest.MonkeyPatch, path: Path, names: dict[str, Any], **jo
     return report
 
 
-GENERATE: dict[str, Any] = {"kind": "generate", "n": 2, "shape": [2, 2], "arguments": [], "weights": "checkpoint"}
+GENERATE: dict[str, Any] = {
+    "kind": "generate",
+    "call": "generate(2)",
+    "n": 2,
+    "shape": [2, 2],
+    "arguments": [],
+    "inputs": [],
+    "weights": "checkpoint",
+}
 
 
 def test_everything_is_seeded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -141,7 +153,19 @@ def test_everything_is_seeded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert answers[0] == answers[1]
 
 
-def test_labels_are_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rows_of_labels_are_the_one_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rows = np.array([[0, 1, 1], [1, 0, 0]], np.float32)
+    rows.tofile(tmp_path / "rows")
+
+    def generate(labels: torch.Tensor) -> torch.Tensor:
+        assert labels.dtype == torch.float32
+        return labels[:, 1:].repeat(1, 2).reshape(2, 2, 2)
+
+    ask(monkeypatch, tmp_path / "a", {"generate": generate}, **{**GENERATE, "inputs": [(str(tmp_path / "rows"), [2, 3])]})
+    assert np.fromfile(tmp_path / "a.0.raw", np.uint8).tolist() == [255] * 4 + [0] * 4
+
+
+def test_a_class_is_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     names = {"generate": lambda n, c: np.full((n, 2, 2), c, np.uint8)}
     ask(monkeypatch, tmp_path / "a", names, **{**GENERATE, "arguments": [7]})
     assert (tmp_path / "a.0.raw").read_bytes() == bytes([7] * 8)
