@@ -6,15 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.pack import Pack
-from evaluator.pictures.grids import beside, class_grid, grid
+from evaluator.pictures.grids import beside, class_grid, grid, strips
 from evaluator.sample import Neighbour
 from grader.interview import Images
 from grader.models import Artifact
-from grader.reports.pictures import admissible_png
+from grader.reports.pictures import MAX_SIDE, admissible_png
 from grader.spec import Task
 from grader.task import TaskGrading
 
 SHOWN = 64
+_SMALL = 56
+"""Pixels a side up to which images are enlarged."""
+SHOWN_BY_PROMPT = 4
 COLUMNS = 8
 SHOWN_BY_CLASS = 4
 """Rows of a grid with a column for each class."""
@@ -30,6 +33,7 @@ def pictures(grading: TaskGrading, pack: Pack, reference: Path) -> tuple[Artifac
         found += [
             Artifact(name="samples.png", data=sample_grid(grading.images, task), caption=_caption(task)),
             Artifact(name="thumbnail.png", data=_thumbnail(grading.images, task), caption="samples"),
+            *_of_prompts(grading.images, task),
         ]
         if reference.exists():
             found.append(Artifact(name="reference.png", data=reference.read_bytes(), caption="the reference model"))
@@ -55,7 +59,7 @@ def sample_grid(images: Images, task: Task) -> bytes:
     """
     if task.conditional:
         return _by_class(images, np.arange(len(images)) % len(task.classes), task)
-    return grid(images[:SHOWN], COLUMNS, scale=2)
+    return grid(images[:SHOWN], COLUMNS, scale=max(1, _SMALL // task.shape[-1]))
 
 
 def _by_class(images: Images, labels: NDArray[np.integer], task: Task) -> bytes:
@@ -65,13 +69,34 @@ def _by_class(images: Images, labels: NDArray[np.integer], task: Task) -> bytes:
 def _caption(task: Task) -> str:
     if task.conditional:
         return f"your generator, the first {SHOWN_BY_CLASS} samples of each class"
+    if task.prompt_sets is not None:
+        return f"your generator, one sample of each of the first {SHOWN} prompts"
     return f"your generator, first {SHOWN} samples"
 
 
 def _thumbnail(images: Images, task: Task) -> bytes:
     """Two rows, or one image of each class, in six grey levels: the thumbnail of even pure noise stays small."""
     columns = len(task.classes) if task.conditional else COLUMNS
+    images = images[..., :: _thinning(task), :: _thinning(task)]
     return grid(images[: columns if task.conditional else 2 * columns] // 51 * 51, columns)
+
+
+def _thinning(task: Task) -> int:
+    """Every how manieth pixel a thumbnail shows."""
+    return max(1, task.shape[-1] // 28)
+
+
+def _of_prompts(images: Images, task: Task) -> list[Artifact]:
+    """For each set of prompts a row of images for each prompt."""
+    if task.prompt_sets is None:
+        return []
+    found = []
+    for name, prompts in task.prompt_sets.sets.items():
+        rows = task.prompt_sets.rows(name, len(prompts) * SHOWN_BY_PROMPT, len(images))
+        by_prompt = rows.reshape(SHOWN_BY_PROMPT, -1).T[: MAX_SIDE // task.shape[-1]].ravel()
+        caption = f"the first {SHOWN_BY_PROMPT} samples of each prompt"
+        found.append(Artifact(name=f"prompts-{name}.png", data=strips(images[by_prompt], SHOWN_BY_PROMPT), caption=caption))
+    return found
 
 
 def _real_grid(pack: Pack, task: Task) -> bytes:

@@ -8,20 +8,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.errors import UnknownMetricError
+from evaluator.errors import CountError, UnknownMetricError
 from evaluator.evaluate import METRICS, Against, Asked, measure
 from evaluator.measurement import Measurement
 from evaluator.metrics.memorisation import flagged
 from evaluator.names import MetricName
 from evaluator.pack import SPLITS, Pack
+from evaluator.prompted import PromptSeen, by_label, by_prompt
 from evaluator.sample import Description, Sample
 from grader import score
 from grader.errors import SpecError
 from grader.interview import asked_classes
-from grader.models import CriterionResult, Flag, Metric
+from grader.models import CriterionResult, Flag, LabelResult, Metric, PromptResult
 from grader.spec import Task
 
 Images = NDArray[np.uint8]
+
+SEEN_OFTEN = 0.05
+"""Share of a prompt's images from which a label that was not asked for is worth a word."""
 
 
 def looked_at(task: Task) -> tuple[str, str]:
@@ -38,14 +42,36 @@ def expect_measurable(task: Task) -> None:
     Raises:
         SpecError: not so; lab.toml must be changed.
     """
-    for text in [*(c.metric for c in task.metrics), *looked_at(task)]:
+    for text in measured(task):
         name = _known(text, task)
-        if METRICS[name.metric].asked is not Asked.NOTHING and not task.conditional:
+        asked = METRICS[name.metric].asked
+        if asked is Asked.CLASS and not task.conditional:
             raise SpecError(
                 f"lab.toml: task {task.id}: {text} compares with the classes asked for, which needs conditional = true"
             )
-        if name.n != task.samples:
+        if asked is Asked.LABELS:
+            _expect_prompts(name, task)
+        elif name.n != task.samples:
             raise SpecError(f"lab.toml: task {task.id}: {text} takes {name.n} images, but samples = {task.samples}")
+
+
+def measured(task: Task) -> list[str]:
+    """Names of all metrics of a task: those that bring points, those that are only shown, and those that are looked at for flags."""
+    return list(dict.fromkeys([*(c.metric for c in task.metrics), *task.report, *looked_at(task)]))
+
+
+def _expect_prompts(name: MetricName, task: Task) -> None:
+    """Check that the metric is of one of the task's sets of prompts, and takes each of them equally often, not too often."""
+    if task.prompt_sets is None or name.reference is None or name.reference not in task.prompt_sets.sets:
+        known = ", ".join(task.prompt_sets.sets) if task.prompt_sets is not None else "none: `prompts` names no file"
+        raise SpecError(
+            f"lab.toml: task {task.id}: {name} is about labels asked for, and the third part of its name must be a set of prompts; "
+            f"there are {known}"
+        )
+    try:
+        task.prompt_sets.rows(name.reference, name.n, task.samples)
+    except CountError as error:
+        raise SpecError(f"lab.toml: task {task.id}: {name}: {error}") from error
 
 
 def _known(text: str, task: Task) -> MetricName:
@@ -53,7 +79,8 @@ def _known(text: str, task: Task) -> MetricName:
     with contextlib.suppress(UnknownMetricError):
         name = MetricName.parse(text)
         line = METRICS.get(name.metric)
-        if line is not None and name.reference in line.references(SPLITS) and name.extractor == line.extractor("indomain"):
+        references = line.references(SPLITS) if line is not None and line.asked is not Asked.LABELS else [name.reference]
+        if line is not None and name.reference in references and name.extractor == line.extractor("indomain"):
             if line.against is Against.FEATURES:
                 raise SpecError(f"lab.toml: task {task.id}: {text} compares with {line.against.value}: nothing is graded by it")
             return name
@@ -74,12 +101,11 @@ class Scorer:
     def sample(self, images: Images) -> Sample:
         """The images with their features, worked out once although they are asked about several times."""
         key = hashlib.sha256(images.tobytes()).digest()
-        return self._samples.setdefault(key, Sample.of(images, self.pack, asked_classes(self.task)))
+        return self._samples.setdefault(key, Sample.of(images, self.pack, asked_classes(self.task), self.task.prompt_sets))
 
     def measure(self, images: Images) -> dict[str, Metric]:
-        """All metrics of the rubric and the memorised share, of exactly `samples` images."""
-        names = [*(c.metric for c in self.task.metrics), *looked_at(self.task)]
-        return {name: _metric(m) for name, m in measure(self.sample(images), names).items()}
+        """All metrics of the rubric, those that are only shown, and those of flags, of exactly `samples` images."""
+        return {name: _metric(m) for name, m in measure(self.sample(images), measured(self.task)).items()}
 
     def measure_all(self, repeats: Sequence[Images]) -> dict[str, Metric]:
         """Mean over independent measurements."""
@@ -115,9 +141,32 @@ class Scorer:
             flags.append(Flag(code="repeats", message=message, holds=True))
         return tuple(flags)
 
-    def describe(self, images: Images) -> Description:
-        """Classes of the images, and for a conditional task how they agree with what was asked for."""
-        return self.sample(images).describe()
+    def describe(self, images: Images) -> Description | None:
+        """Classes of the images, and for a conditional task how they agree with what was asked for; None where they have several."""
+        return None if self.pack.multi_label else self.sample(images).describe()
+
+    def seen(self, images: Images) -> tuple[tuple[PromptResult, ...], tuple[LabelResult, ...]]:
+        """What the classifier saw in the images of each prompt, and of each label; nothing where there are no prompts."""
+        prompts = self.task.prompt_sets
+        if prompts is None:
+            return (), ()
+        sample, names = self.sample(images), self.task.classes
+        probabilities, asked = sample.indomain.probabilities, sample.asked_labels
+        sets = [name for name, rows in prompts.sets.items() for _ in rows]
+        found = by_prompt(probabilities, asked, prompts.count)
+        return (
+            tuple(_prompt(of, seen, names) for of, seen in zip(sets, found, strict=True)),
+            tuple(
+                LabelResult(label=name, asked=seen.asked, found=seen.found, unasked=seen.unasked)
+                for name, seen in zip(names, by_label(probabilities, asked), strict=True)
+            ),
+        )
+
+
+def _prompt(prompt_set: str, seen: PromptSeen, names: Sequence[str]) -> PromptResult:
+    found = {names[label]: share for label, share in seen.found.items()}
+    unasked = {names[label]: share for label, share in seen.unasked.items() if share >= SEEN_OFTEN}
+    return PromptResult(set=prompt_set, found=found, unasked=unasked)
 
 
 def earned(rows: Sequence[CriterionResult]) -> bool:

@@ -161,6 +161,27 @@ class Answer(Model):
     attachments: dict[str, str] = Field(default_factory=dict, description="file name -> data URI of an image")
 
 
+class PromptResult(Model):
+    """What the classifier saw in the images of one prompt. Shares are of these images."""
+
+    set: str = Field(description="name of the set of prompts, such as `test`")
+    found: dict[str, float] = Field(
+        description="by label asked for, the share in which it is among the k highest outputs, k labels being asked for"
+    )
+    unasked: dict[str, float] = Field(
+        {}, description="by label not asked for, the share in which its output is above 0.5, where that is 0.05 or more"
+    )
+
+
+class LabelResult(Model):
+    """What the classifier saw of one label in the images of all prompts."""
+
+    label: str
+    asked: int = Field(description="images that were asked to show it")
+    found: float | None = Field(None, description="share of those in which it is among the k highest outputs")
+    unasked: float | None = Field(None, description="share of the others in which its output is above 0.5")
+
+
 class TaskResult(Model):
     """The outcome of one task (one notebook) of a submission."""
 
@@ -186,6 +207,9 @@ class TaskResult(Model):
     class_fids: tuple[float, ...] = Field(
         (), description="conditional tasks: FID of each class's images against real ones of the class"
     )
+    prompts: tuple[PromptResult, ...] = Field((), description="tasks with prompts: each of them, in the order of the samples")
+    labels: tuple[LabelResult, ...] = ()
+    measured: tuple[Metric, ...] = Field((), description="metrics that are worth no points")
     advice: tuple[str, ...] = Field((), description="remarks worth no points, such as the outcome of the training smoke run")
     usage: Usage | None = None
     log: str = Field(

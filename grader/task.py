@@ -16,7 +16,7 @@ from grader.execute import SHORTAGES, CellError, Execution, Job, checkpoint_path
 from grader.intake import Submission
 from grader.lookalike import Published, look_alike
 from grader.measure import Scorer, earned
-from grader.models import CellOutput, CriterionResult, Flag, Level, Problem, Provenance, Status, TaskResult
+from grader.models import CellOutput, CriterionResult, Flag, Level, Metric, Problem, Provenance, Status, TaskResult
 from grader.notebook import Notebook, parse
 from grader.sandbox import Sandbox
 from grader.spec import ManualCriterion, Task, UnitCriterion
@@ -135,6 +135,7 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
     problem = _image_problem(case) or seed_problem
     repeats = interview.measurements(execution.answers, task)
     units = tuple(_unit_row(case, c) for c in task.units)
+    metrics: dict[str, Metric] = {}
     if problem is None and case.withheld is None and repeats:
         metrics = scorer.measure_all(repeats)
         rows = (*scorer.score(metrics), *units)
@@ -148,8 +149,10 @@ def judge(case: Case, scorer: Scorer) -> TaskResult:
     if not earned(rows):
         flags = tuple(flag.model_copy(update={"holds": False}) for flag in flags)  # there is nothing to hold back
     shown = scorer.describe(repeats[0]) if repeats else None
+    prompts, labels = scorer.seen(repeats[0]) if repeats else ((), ())
     result = _result(task, case.transplant, rows, _problems(case, problem), flags, execution)
-    return result.model_copy(update={"advice": (*_advice(case), *result.advice), **_by_class(task, shown)})
+    seen = {"prompts": prompts, "labels": labels, "measured": tuple(metrics[name] for name in task.report if name in metrics)}
+    return result.model_copy(update={"advice": (*_advice(case), *result.advice), **_by_class(task, shown), **seen})
 
 
 def rejected(task: Task, error: GraderError) -> TaskResult:

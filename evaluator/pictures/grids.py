@@ -56,6 +56,17 @@ def class_grid(images: Bytes, labels: NDArray[np.integer], classes: int, rows: i
     return _png(_laid_out(table.reshape(-1, *tiles.shape[1:]), classes, gap=1), scale)
 
 
+def strips(images: Bytes, columns: int, colours: int = 128) -> bytes:
+    """Images side by side without gaps, in rows of `columns`, in few colours: many of them fit into a page.
+
+    Raises:
+        ImagesError: another type or shape.
+    """
+    canvas = _laid_out(_channels_last(images), columns, gap=0)
+    picture = Image.fromarray(canvas.squeeze(-1) if canvas.shape[-1] == 1 else canvas).convert("RGB")
+    return _encoded(picture.quantize(colours, dither=Image.Dither.NONE))
+
+
 def beside(images: Bytes, *partners: Bytes, columns: int, scale: int = 1) -> bytes:
     """Each image with its partners on its right, such as a sample with the real image nearest to it.
 
@@ -102,6 +113,10 @@ def _laid_out(tiles: Bytes, columns: int, gap: int) -> Bytes:
 
 def _png(pixels: Bytes, scale: int) -> bytes:
     enlarged = pixels.repeat(scale, 0).repeat(scale, 1)
+    return _encoded(Image.fromarray(enlarged.squeeze(-1) if enlarged.shape[-1] == 1 else enlarged))
+
+
+def _encoded(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(enlarged.squeeze(-1) if enlarged.shape[-1] == 1 else enlarged).save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -6,7 +6,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from grader.models import Answer, Artifact, CriterionResult, Edit, Essay, Problem, SubmissionResult, TaskResult
-from grader.reports import charts, classes, page, totals, words
+from grader.reports import charts, classes, page, prompts, totals, words
 from grader.reports.pictures import artifact_uri, checked_uri
 from grader.reports.redact import for_student
 
@@ -84,6 +84,7 @@ class TaskView:
     dropped_curves: int
     classes: classes.ClassView | None
     """of a conditional task: its grids have a column for each class"""
+    prompts: prompts.PromptView | None
     shares: charts.Bars | None
     measured: tuple[Row, ...]
     checks: tuple[Row, ...]
@@ -120,6 +121,7 @@ def _view(task: TaskResult, artifacts: Sequence[Artifact]) -> TaskView:
         curves=curves[:MAX_STUDENT_PICTURES],
         dropped_curves=len(submitted) - len(curves[:MAX_STUDENT_PICTURES]),
         classes=classes.view(task),
+        prompts=prompts.view(task, ours),
         shares=charts.shares(task.class_shares, task.class_names),
         measured=tuple(row for row in rows if row.result.kind == "metric"),
         checks=tuple(row for row in rows if row.result.kind == "unit"),
