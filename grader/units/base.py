@@ -79,3 +79,16 @@ def compare_loss(found: Floats | None, expected: float, slips: Mapping[str, floa
     slip = next((name for name, other in slips.items() if np.isclose(value, other, rtol=RELATIVE_TOLERANCE)), None)
     hint = f": this is {slip}" if slip else ""
     return wrong(f"{value:.4f} on {of}; expected {expected:.4f}{hint}")
+
+
+def compare_joined(found: Floats | None, expected: Floats, slips: Mapping[str, Floats], what: str) -> Verdict:
+    """Match an array that must hold the inputs themselves, and what frequent slips give."""
+    if found is None:
+        return wrong("did not return one tensor")
+    if found.shape != expected.shape:
+        return wrong(f"{what} gave shape {found.shape}; expected {expected.shape}")
+    if np.array_equal(found, expected):
+        return right(f"{what} joined to shape {expected.shape}")
+    slip = next((name for name, other in slips.items() if np.array_equal(found, other)), None)
+    at = np.argwhere(found != expected)[0].tolist()
+    return wrong(f"{what}: {slip or f'the value at {at} is {found[tuple(at)]:.3g}; expected {expected[tuple(at)]:.3g}'}")

@@ -23,12 +23,14 @@ def _probabilities(rng: np.random.Generator) -> tuple[Floats, ...]:
     return tuple(rng.uniform(0.05, 0.95, (BATCH, 1)).astype(np.float32) for _ in range(2))
 
 
-def judge_generator_shape(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
-    """Images (B, 1, 28, 28), finite, within [-1, 1], and not the same for all noise."""
+def judge_generator_shape(
+    inputs: Sequence[Floats], outputs: Sequence[Floats], shape: tuple[int, int, int] = (1, 28, 28)
+) -> Verdict:
+    """Images (B, *shape), finite, within [-1, 1], and not the same for all noise."""
     images = single(outputs)
     if images is None:
         return wrong("the generator did not return one tensor")
-    expected = (len(inputs[0]), 1, 28, 28)
+    expected = (len(inputs[0]), *shape)
     if images.shape != expected:
         return wrong(f"noise of shape {inputs[0].shape} gave images of shape {images.shape}; expected {expected}")
     if not np.isfinite(images).all():

@@ -1,11 +1,23 @@
 """Unit checks of the conditional Wasserstein GAN: one-hot conditions, three losses, a critic without bounds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grader.units.base import BATCH, Floats, UnitCheck, Verdict, compare_loss, random_images, random_noise, right, single, wrong
+from grader.units.base import (
+    BATCH,
+    Floats,
+    UnitCheck,
+    Verdict,
+    compare_joined,
+    compare_loss,
+    random_images,
+    random_noise,
+    right,
+    single,
+    wrong,
+)
 from grader.units.gan import judge_generator_shape
 
 CLASSES = 10
@@ -61,7 +73,7 @@ def judge_noise_and_class(inputs: Sequence[Floats], outputs: Sequence[Floats]) -
     z, c = inputs
     expected = np.concatenate([z, _one_hot(c)], axis=1)
     slips = {"the class comes first; the noise must": np.concatenate([_one_hot(c), z], axis=1)}
-    return _compare_joined(single(outputs), expected, slips, "noise and class")
+    return compare_joined(single(outputs), expected, slips, "noise and class")
 
 
 def judge_images_and_class(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
@@ -70,20 +82,7 @@ def judge_images_and_class(inputs: Sequence[Floats], outputs: Sequence[Floats]) 
     planes = np.broadcast_to(_one_hot(c)[:, :, None, None], (len(c), CLASSES, *images.shape[2:]))
     expected = np.concatenate([images, planes], axis=1)
     slips = {"the planes come first; the image must": np.concatenate([planes, images], axis=1)}
-    return _compare_joined(single(outputs), expected, slips, "image and class")
-
-
-def _compare_joined(found: Floats | None, expected: Floats, slips: Mapping[str, Floats], what: str) -> Verdict:
-    """Match an array that must hold the inputs themselves, and what frequent slips give."""
-    if found is None:
-        return wrong("did not return one tensor")
-    if found.shape != expected.shape:
-        return wrong(f"{what} gave shape {found.shape}; expected {expected.shape}")
-    if np.array_equal(found, expected):
-        return right(f"{what} joined to shape {expected.shape}")
-    slip = next((name for name, other in slips.items() if np.array_equal(found, other)), None)
-    at = np.argwhere(found != expected)[0].tolist()
-    return wrong(f"{what}: {slip or f'the value at {at} is {found[tuple(at)]:.3g}; expected {expected[tuple(at)]:.3g}'}")
+    return compare_joined(single(outputs), expected, slips, "image and class")
 
 
 def judge_generator_conditional(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
@@ -99,27 +98,35 @@ def judge_generator_conditional(inputs: Sequence[Floats], outputs: Sequence[Floa
     return right(f"images of shape {outputs[0].shape} in [-1, 1] that depend on the class")
 
 
-def judge_critic_scores(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
-    """One unbounded score an image, depending on the image and on the class planes.
+def judge_critic_scores(
+    inputs: Sequence[Floats], outputs: Sequence[Floats], network: str = "critic", condition: str = "class planes"
+) -> Verdict:
+    """One unbounded score an image, depending on the image and on the condition.
 
     The third output is that of larger weights on larger inputs: nothing but a sigmoid or tanh at the end keeps it small.
     """
     if len(outputs) != 3:
-        return wrong("the critic did not return one tensor")
+        return wrong(f"the {network} did not return one tensor")
     batch = len(inputs[0])
-    scores, other_class, amplified = outputs
+    scores, other_condition, amplified = outputs
     if scores.shape not in {(batch, 1), (batch,)}:
         return wrong(f"input of shape {inputs[0].shape} gave an output of shape {scores.shape}; expected ({batch}, 1)")
     if not np.isfinite(scores).all():
         return wrong("the scores contain NaN or infinity")
     if scores.min() == scores.max():
         return wrong("every image got the same score; the output must depend on the image")
-    if np.array_equal(scores, other_class):
-        return wrong("the same images got the same scores for two different classes; the output must depend on the class planes")
-    if np.abs(amplified).max() <= 1:
-        low, end = (0, "a sigmoid") if amplified.min() >= 0 else (-1, "tanh")
-        return wrong(f"the scores stay within [{low}, 1], as after {end}; the critic's scores have no bounds: leave it out")
+    if np.array_equal(scores, other_condition):
+        return wrong(f"the same images got the same scores for two different classes; the output must depend on the {condition}")
+    if (end := squashing(amplified)) is not None:
+        return wrong(f"the scores stay within {end}; the {network}'s scores have no bounds: leave it out")
     return right("one score for each image, depending on image and class")
+
+
+def squashing(amplified: Floats) -> str | None:
+    """The bounds that outputs keep although weights and inputs are large, and what keeps them; None where there are none."""
+    if not np.abs(amplified).max() <= 1:  # NaN comes of large numbers too
+        return None
+    return "[0, 1], as after a sigmoid" if amplified.min() >= 0 else "[-1, 1], as after tanh"
 
 
 def judge_wloss_generator(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
