@@ -192,10 +192,10 @@ def _toml_string(text: str) -> str:
 
 
 def _copy_lab(source: Path, target: Path) -> None:
-    """Spec, templates, reference pictures and fingerprints; a file that the instructor has changed stays."""
+    """Spec, prompts, templates, reference pictures and fingerprints; a file that the instructor has changed stays."""
     for folder in ("templates", "reference", "submissions"):
         (target / folder).mkdir(exist_ok=True)
-    places = {"*.ipynb": target / "templates", "reference/*.png": target / "reference"}
+    places = {"*.ipynb": target / "templates", "reference/*.png": target / "reference", "*.json": target}
     for pattern, place in (places | dict.fromkeys(("lab.toml", "handout.md", FINGERPRINTS), target)).items():
         for file in source.glob(pattern):
             if not (place / file.name).exists():

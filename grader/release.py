@@ -99,7 +99,7 @@ def write_templates(lab: str, solutions_dir: Path, labs_dir: Path) -> tuple[Path
 
 
 def release(lab_dir: Path, out_dir: Path) -> Path:
-    """Write `<lab>.zip` for students: templates, handout.md and an example checkpoint_links.txt.
+    """Write `<lab>.zip` for students: templates, handout.md, prompts and an example checkpoint_links.txt.
 
     lab_dir holds lab.toml and, there or in templates/, the notebooks it names and handout.md. Equal inputs give an equal archive.
 
@@ -110,6 +110,7 @@ def release(lab_dir: Path, out_dir: Path) -> Path:
     spec = load_spec(lab_dir / "lab.toml")
     files = {task.notebook: _template(_place(lab_dir, task.notebook)) for task in spec.task}
     files["handout.md"] = _given(_place(lab_dir, "handout.md"))
+    files |= {name: _given(lab_dir / name) for task in spec.task for name in task.prompts}
     files["checkpoint_links.txt"] = _example_links(spec)
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / f"{spec.lab.id}.zip"

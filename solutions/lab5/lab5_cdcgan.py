@@ -17,9 +17,10 @@
 # labels, and a picture has one to three of them: the condition is no longer one class but a vector of 24 numbers, 1 for each
 # label that is asked for and 0 for the others. `generate(labels)` draws a picture for every row of labels.
 #
-# A classifier then looks at your pictures. For a picture that was asked for k objects, it takes the k labels that it is surest of,
-# and counts how many of them were asked for. Its score is the sum of these hits over all pictures, divided by the number of objects
-# asked for. The classifier that grades you is not in this notebook: you train a second one here, to see how you are doing.
+# A classifier then looks at your pictures. For a picture that was asked for k objects, it takes the k labels that it is surest
+# of, and counts how many of them were asked for. Its score is the sum of these hits over all pictures, divided by the number of
+# objects asked for. The classifier that grades you is not in this notebook: you train a second one here, to see how you are
+# doing.
 #
 # Write your code between the lines `##TODO##` and `##END TODO##`, and nowhere else: everything outside them is
 # replaced by the original text before your notebook is graded. Imports, layers and functions of your own go into
@@ -164,8 +165,9 @@ def real_batches(batch_size):
 
 
 # %% [markdown]
-# Given: twelve images; how often each label occurs, and how often each two occur together. Are there rare labels? Are there pairs
-# that you will be asked for and never see? No label occurs twice in one picture: what can that teach a network that it should not learn?
+# Given: twelve images; how often each label occurs, and how often each two occur together. Are there rare labels? Are there
+# pairs that you will be asked for and never see? No label occurs twice in one picture: what can that teach a network that it
+# should not learn?
 
 # %% tags=["optional"]
 if TRAIN:
@@ -196,8 +198,8 @@ if TRAIN:
 # %% [markdown]
 # ## A second classifier
 #
-# Given: a small classifier and its training, three minutes on one processor core. It is yours: you may look at its answers as often
-# as you like. (Choosing among many generators by the classifier that grades them would turn a measurement into a target.)
+# Given: a small classifier and its training, three minutes on one processor core. It is yours: you may look at its answers as
+# often as you like. (Choosing among many generators by the classifier that grades them would turn a measurement into a target.)
 
 
 # %%
@@ -272,9 +274,9 @@ def prompt_score(network, seeds=8):
 
 
 # %% [markdown]
-# The handouts of this lab have often told students to load the pictures, which are 320×240, with `CenterCrop(240)`, since square pictures are
-# convenient. That cuts off 40 columns at either side. Given: what is left of the scenes, and what the classifier still
-# finds in them. This notebook's pictures hold the whole scene, resized.
+# The handouts of this lab have often told students to load the pictures, which are 320×240, with `CenterCrop(240)`, since
+# square pictures are convenient. That cuts off 40 columns at either side. Given: what is left of the scenes, and what the
+# classifier still finds in them. This notebook's pictures hold the whole scene, resized.
 
 # %% tags=["optional"]
 if TRAIN:
@@ -294,13 +296,14 @@ if TRAIN:
 # %% [markdown]
 # ## Settings
 #
-# `path_to_checkpoint` is the folder that receives `handin.pt` (what you hand in) and `resume.pt` (everything that is needed to go on
-# training). On Colab choose a folder of your Drive, for example `/content/drive/MyDrive/lab5/cdcgan`. `generator_steps` is how many
-# steps the generator makes for one of the discriminator.
+# `path_to_checkpoint` is the folder that receives `handin.pt` (what you hand in) and `resume.pt` (everything that is needed to
+# go on training). On Colab choose a folder of your Drive, for example `/content/drive/MyDrive/lab5/cdcgan`. `generator_steps`
+# is how many steps the generator makes for one of the discriminator.
 #
-# A good start is the DCGAN of Radford et al.: layers of 512, 256, 128 and 64 channels, batch normalisation, weights from N(0, 0.02), binary
-# cross-entropy, learning rates of 1e-4 for the generator and 4e-4 for the discriminator, four steps of the generator for one of the
-# discriminator. What could be better: a discriminator with *spectral normalisation* and the *hinge loss*; the labels as a
+# A good start is the DCGAN of Radford et al.: layers of 512, 256, 128 and 64 channels, batch normalisation, weights from N(0,
+# 0.02), binary cross-entropy, learning rates of 1e-4 for the generator and 4e-4 for the discriminator, four steps of the
+# generator for one of the discriminator. What could be better: a discriminator with *spectral normalisation* and the *hinge
+# loss*; the labels as a
 # *projection* (an inner product of the labels' embedding and the picture's features) in place of a plane; real pictures with
 # *wrong labels* as further fakes; a *moving average* of the generator's weights. Keep each of them a switch, so that you can say what it
 # is worth.
@@ -337,9 +340,9 @@ if not TRAIN and Path(CHECKPOINT).exists():
 # %% [markdown]
 # ## The condition
 #
-# 24 numbers, nearly all of them 0, are little beside 100 numbers of noise: a linear layer and an activation turn them into as many numbers as a
-# network needs. The generator gets 300 of them, joined to the noise, the noise first: a vector of 400 numbers. The discriminator may
-# get 64·64 of them as a fourth channel beside the image's three, the image first.
+# 24 numbers, nearly all of them 0, are little beside 100 numbers of noise: a linear layer and an activation turn them into as
+# many numbers as a network needs. The generator gets 300 of them, joined to the noise, the noise first: a vector of 400
+# numbers. The discriminator may get 64·64 of them as a fourth channel beside the image's three, the image first.
 
 
 # %%
@@ -460,8 +463,8 @@ class Discriminator(nn.Module):
 # %% [markdown]
 # ## The losses
 #
-# All four get scores without bounds and return one number, a mean over the batch. The discriminator's losses are the *sum* of a mean
-# over real and a mean over fake images.
+# All four get scores without bounds and return one number, a mean over the batch. The discriminator's losses are the *sum* of a
+# mean over real and a mean over fake images.
 #
 # * **Binary cross-entropy**: real images have target 1, fake images 0; the generator's loss is the cross-entropy of its images
 #   with target 1. The probability is the sigmoid of the score.
@@ -572,9 +575,9 @@ def resume_progress():
 
 # %% [markdown]
 # Given: the signature of a training that has gone wrong. When the discriminator has won, its loss is next to 0, the generator's
-# is far above (about 9 with cross-entropy: the discriminator gives its images a probability of e⁻⁹), and the score collapses. From there it
-# does not come back by itself: start again with a slower discriminator, or from an earlier checkpoint. Call `diverged()` after each
-# epoch.
+# is far above (about 9 with cross-entropy: the discriminator gives its images a probability of e⁻⁹), and the score collapses.
+# From there it does not come back by itself: start again with a slower discriminator, or from an earlier checkpoint. Call
+# `diverged()` after each epoch.
 
 
 # %%
@@ -584,7 +587,9 @@ def diverged():
     won = last["real"] + last["fake"] < 0.1 and last["generator"] > 6
     collapsed = len(history["score"]) > 1 and last["score"] < 0.5 * max(history["score"])
     if won:
-        print(f"WARNING: loss of D {last['real'] + last['fake']:.3f}, loss of G {last['generator']:.1f}: the discriminator has won")
+        print(
+            f"WARNING: loss of D {last['real'] + last['fake']:.3f}, loss of G {last['generator']:.1f}: the discriminator has won"
+        )
     if collapsed:
         print(f"WARNING: the score fell to {last['score']:.2f} from {max(history['score']):.2f}")
     return won or collapsed
@@ -593,9 +598,9 @@ def diverged():
 # %% [markdown]
 # ## Training
 #
-# Write `train()`: for each batch of real images with their labels a step of the discriminator on as many fake images of the same
-# labels, and `generator_steps` steps of the generator. Start with `resume_progress()`, show progress (`tqdm` is installed on Colab), fill
-# `history`, and call `diverged` and `save_progress` after each epoch.
+# Write `train()`: for each batch of real images with their labels a step of the discriminator on as many fake images of the
+# same labels, and `generator_steps` steps of the generator. Start with `resume_progress()`, show progress (`tqdm` is installed
+# on Colab), fill `history`, and call `diverged` and `save_progress` after each epoch.
 
 
 # %%
@@ -701,9 +706,9 @@ if TRAIN:
 # %% [markdown]
 # ## Comparing runs
 #
-# Does the discriminator want the higher rate, or should both be equal? Train once with 2e-4 for both, and once with 4e-4 for the
-# discriminator and 1e-4 for the generator, each for a few epochs and with a `path_to_checkpoint` of its own, and name the folders here. Given: their curves beside each
-# other, for these or any other two settings.
+# Does the discriminator want the higher rate, or should both be equal? Train once with 2e-4 for both, and once with 4e-4 for
+# the discriminator and 1e-4 for the generator, each for a few epochs and with a `path_to_checkpoint` of its own, and name the
+# folders here. Given: their curves beside each other, for these or any other two settings.
 
 # %%
 ### BEGIN SOLUTION compared_runs: a dictionary from names to folders with a resume.pt (may stay empty)
@@ -746,8 +751,8 @@ def load_generator(file):
 trained_generator = load_generator(Path(path_to_checkpoint) / "handin.pt" if TRAIN else CHECKPOINT)
 
 # %% [markdown]
-# Write `generate(labels)`: one new picture for each row of labels, as an array or tensor of shape (n, 3, 64, 64), floats in [0, 1] or
-# uint8. Use `trained_generator` and fresh noise for every picture, and mind that the network's output lies in [−1, 1].
+# Write `generate(labels)`: one new picture for each row of labels, as an array or tensor of shape (n, 3, 64, 64), floats in [0,
+# 1] or uint8. Use `trained_generator` and fresh noise for every picture, and mind that the network's output lies in [−1, 1].
 
 
 # %%
@@ -780,22 +785,23 @@ if TRAIN:
 # the labels?**
 #
 # ### BEGIN SOLUTION q_conditioning: your answer
-# The generator gets the 24 labels through a linear layer with ReLU as 300 numbers, joined to 100 numbers of noise. The discriminator sums its
-# features (128 channels) over the 8×8 places and adds two things: a score of the features alone, and the inner product of the features with
-# the sum of the vectors of the labels asked for (projection). The sum over places suits the task, since an object counts wherever it stands. Without
-# the labels, the discriminator could only ask whether a scene looks real, and a generator that ignores them would lose nothing.
-# With them it can still lazily judge realism alone; real images with wrong labels as fakes force it to look.
+# The generator gets the 24 labels through a linear layer with ReLU as 300 numbers, joined to 100 numbers of noise. The
+# discriminator sums its features (128 channels) over the 8×8 places and adds two things: a score of the features alone, and the
+# inner product of the features with the sum of the vectors of the labels asked for (projection). The sum over places suits the
+# task, since an object counts wherever it stands. Without the labels, the discriminator could only ask whether a scene looks
+# real, and a generator that ignores them would lose nothing. With them it can still lazily judge realism alone; real images
+# with wrong labels as fakes force it to look.
 # ### END SOLUTION
 
 # %% [markdown]
 # **Q: Compare two pairs of learning rates, or two other settings, by their curves. Which symptoms tell you that a training has diverged?**
 #
 # ### BEGIN SOLUTION q_learning_rates: your answer
-# A discriminator with the higher rate (two time-scales) is near its optimum for the current generator at every step, so that the
-# generator follows a useful gradient without many steps of the discriminator; with equal rates the discriminator lags behind, or both
-# oscillate. If it gets too far ahead the loss of D falls to 0 while that of G climbs to about 9: with cross-entropy the discriminator is
-# certain, and the score collapses because the generator gets next to no gradient that says where to go. The losses alone do not tell
-# which of two healthy runs is better; the score against epochs does.
+# A discriminator with the higher rate (two time-scales) is near its optimum for the current generator at every step, so that
+# the generator follows a useful gradient without many steps of the discriminator; with equal rates the discriminator lags
+# behind, or both oscillate. If it gets too far ahead the loss of D falls to 0 while that of G climbs to about 9: with
+# cross-entropy the discriminator is certain, and the score collapses because the generator gets next to no gradient that says
+# where to go. The losses alone do not tell which of two healthy runs is better; the score against epochs does.
 # ### END SOLUTION
 
 # %% [markdown]
