@@ -121,6 +121,16 @@ def flipped(images):
     return torch.where(torch.rand(len(images), 1, 1, 1, device=device) < 0.5, images.flip(3), images)
 
 
+def too_alike(images, z):
+    """How much less than real images two images of the same labels differ, for as different noise (after Mao et al. 2019).
+
+    Pairs are images i and i + B/2. Without it, a generator that is told the labels learns to ignore the noise.
+    """
+    (one, other), (z_one, z_other) = images.float().chunk(2), z.chunk(2)
+    difference = (one - other).abs().mean((1, 2, 3)) / (z_one - z_other).abs().mean(1)
+    return F.relu(0.045 - difference).mean()  # real images of the same labels: 0.051 apart on average, noise: 1.13
+
+
 def stored_widths(file):
     """Channels of the layers of the generator in a checkpoint, so that generators of any width can be loaded."""
     state = torch.load(file, map_location="cpu", weights_only=True)
@@ -312,18 +322,20 @@ if recipe == "improved":
     head_weight, head_weight_g, head_weight_fakes = 1.0, 1.0, 0.5  # of the auxiliary loss, summed over the labels
     smoothing, dropout = 0.0, 0.0  # of the labels and of the head's features
     warm_up_steps = 1200  # of the head on real images alone
+    variety = 50.0  # weight of the loss of images that are too alike
     averaging = 0.998  # decay of the moving average of the generator's weights; 0: none
     rate_g, rate_d, betas = (1e-4, 4e-4, (0.0, 0.9)) if on_gpu else (4e-4, 8e-4, (0.0, 0.9))
     generator_steps = 1
 else:
-    normalisation, hinge, head_on_fakes, warm_up_steps, averaging = "batch", False, "asked", 0, 0.0
+    normalisation, hinge, head_on_fakes, warm_up_steps = "batch", False, "asked", 0
+    variety, averaging = 0.0, 0.0
     head_weight, head_weight_g, head_weight_fakes, smoothing, dropout = 1 / 24, 1 / 24, 1 / 24, 0.1, 0.3
     rate_g, rate_d, betas = 2e-4, 2e-4, (0.5, 0.999)
     generator_steps = 1
 
 # The large networks need a GPU; a checkpoint that is only loaded says itself how wide it is.
 epochs, generator_widths, critic_widths = (
-    (300, (512, 256, 128, 64), (64, 128, 256, 512)) if on_gpu else (36, (64, 128, 64, 32), (32, 64, 128, 128))
+    (300, (512, 256, 128, 64), (64, 128, 256, 512)) if on_gpu else (24, (64, 128, 64, 32), (32, 64, 128, 128))
 )
 if not TRAIN and Path(CHECKPOINT).exists():
     generator_widths = stored_widths(CHECKPOINT)
@@ -650,9 +662,12 @@ def train():
             discriminator.requires_grad_(False)  # the generator's step needs no gradient of the discriminator's weights
             for _ in range(generator_steps):
                 z, labels = draw_noise(batch_size)
+                labels = labels[: batch_size // 2].repeat(2, 1)  # two images for each row of labels
                 with lower_precision:
-                    score_fake, logits_fake = discriminator(generator(z, labels))
+                    fake = generator(z, labels)
+                    score_fake, logits_fake = discriminator(fake)
                 loss_g = loss_of_g(score_fake.float()) + head_weight_g * head_loss(logits_fake, labels)
+                loss_g = loss_g + variety * too_alike(fake, z)
                 optimizer_g.zero_grad(set_to_none=True)
                 loss_g.backward()
                 optimizer_g.step()
@@ -779,8 +794,8 @@ if TRAIN:
 # ### END SOLUTION
 
 # %% [markdown]
-# **Q: For an image of k labels, the grading rule takes the classifier's k highest outputs. What does it not see, and which other numbers
-# in your report show it?**
+# **Q: For an image of k labels, the grading rule takes the classifier's k highest outputs. What does it not see, and which
+# other numbers in your report show it?**
 #
 # ### BEGIN SOLUTION q_topk_blind: your answer
 # It looks at the order of the outputs only. Objects that nobody asked for cost nothing as long as the right ones stand higher,

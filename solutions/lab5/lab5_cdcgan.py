@@ -123,6 +123,16 @@ def flipped(images):
     return torch.where(torch.rand(len(images), 1, 1, 1, device=device) < 0.5, images.flip(3), images)
 
 
+def too_alike(images, z):
+    """How much less than real images two images of the same labels differ, for as different noise (after Mao et al. 2019).
+
+    Pairs are images i and i + B/2. Without it, a generator that is told the labels learns to ignore the noise.
+    """
+    (one, other), (z_one, z_other) = images.float().chunk(2), z.chunk(2)
+    difference = (one - other).abs().mean((1, 2, 3)) / (z_one - z_other).abs().mean(1)
+    return F.relu(0.045 - difference).mean()  # real images of the same labels: 0.051 apart on average, noise: 1.13
+
+
 def other_shapes(labels):
     """The same colours with every shape exchanged: cube, sphere, cylinder by the next one or the one after it."""
     return labels.view(-1, 3, 8).roll(random.choice([1, 2]), dims=1).flatten(1)
@@ -303,10 +313,10 @@ if TRAIN:
 # A good start is the DCGAN of Radford et al.: layers of 512, 256, 128 and 64 channels, batch normalisation, weights from N(0,
 # 0.02), binary cross-entropy, learning rates of 1e-4 for the generator and 4e-4 for the discriminator, four steps of the
 # generator for one of the discriminator. What could be better: a discriminator with *spectral normalisation* and the *hinge
-# loss*; the labels as a
-# *projection* (an inner product of the labels' embedding and the picture's features) in place of a plane; real pictures with
-# *wrong labels* as further fakes; a *moving average* of the generator's weights. Keep each of them a switch, so that you can say what it
-# is worth.
+# loss*; the labels as a *projection* (an inner product of the labels' embedding and the picture's features) in place of a
+# plane; real pictures with *wrong labels* as further fakes; a *moving average* of the generator's weights; a *mode-seeking*
+# loss, since a generator that is told what to draw tends to ignore the noise. Keep each of them a switch, so that you can say
+# what it is worth.
 
 # %%
 ### BEGIN SOLUTION settings: set path_to_checkpoint (a folder), epochs, batch_size and generator_steps, and switches of your own
@@ -321,17 +331,19 @@ if recipe == "improved":
     hinge = True  # else binary cross-entropy
     wrong_labels = True  # real images with other labels are fakes as well
     warm_up_steps = 1500  # of the discriminator on real images alone: which labels are right?
+    variety = 50.0  # weight of the loss of images that are too alike
     averaging = 0.998  # decay of the moving average of the generator's weights; 0: none
     rate_g, rate_d, betas = (1e-4, 4e-4, (0.0, 0.9)) if on_gpu else (4e-4, 8e-4, (0.0, 0.9))
     generator_steps = 1
 else:
-    projection, normalisation, hinge, wrong_labels, warm_up_steps, averaging = False, "batch", False, False, 0, 0.0
+    projection, normalisation, hinge, wrong_labels, warm_up_steps = False, "batch", False, False, 0
+    variety, averaging = 0.0, 0.0
     rate_g, rate_d, betas = 1e-4, 4e-4, (0.5, 0.999)  # for comparison: 2e-4 and 2e-4, 4e-4 and 1e-4
     generator_steps = 4
 
 # The large networks need a GPU; a checkpoint that is only loaded says itself how wide it is.
 epochs, generator_widths, critic_widths = (
-    (300, (512, 256, 128, 64), (64, 128, 256, 512)) if on_gpu else (40, (64, 128, 64, 32), (32, 64, 128, 128))
+    (300, (512, 256, 128, 64), (64, 128, 256, 512)) if on_gpu else (24, (64, 128, 64, 32), (32, 64, 128, 128))
 )
 if not TRAIN and Path(CHECKPOINT).exists():
     generator_widths = stored_widths(CHECKPOINT)
@@ -669,9 +681,11 @@ def train():
             discriminator.requires_grad_(False)  # the generator's step needs no gradient of the discriminator's weights
             for _ in range(generator_steps):
                 z, labels = draw_noise(batch_size)
+                labels = labels[: batch_size // 2].repeat(2, 1)  # two images for each row of labels
                 with lower_precision:
-                    score_fake = discriminator(generator(z, labels), labels)
-                loss_g = loss_of_g(score_fake.float())
+                    fake = generator(z, labels)
+                    score_fake = discriminator(fake, labels)
+                loss_g = loss_of_g(score_fake.float()) + variety * too_alike(fake, z)
                 optimizer_g.zero_grad(set_to_none=True)
                 loss_g.backward()
                 optimizer_g.step()
@@ -781,8 +795,8 @@ if TRAIN:
 # ## Questions
 
 # %% [markdown]
-# **Q: Describe your conditioning: what does each network get, with which shapes, and what would happen if the discriminator did not see
-# the labels?**
+# **Q: Describe your conditioning: what does each network get, with which shapes, and what would happen if the discriminator did
+# not see the labels?**
 #
 # ### BEGIN SOLUTION q_conditioning: your answer
 # The generator gets the 24 labels through a linear layer with ReLU as 300 numbers, joined to 100 numbers of noise. The
@@ -794,7 +808,8 @@ if TRAIN:
 # ### END SOLUTION
 
 # %% [markdown]
-# **Q: Compare two pairs of learning rates, or two other settings, by their curves. Which symptoms tell you that a training has diverged?**
+# **Q: Compare two pairs of learning rates, or two other settings, by their curves. Which symptoms tell you that a training has
+# diverged?**
 #
 # ### BEGIN SOLUTION q_learning_rates: your answer
 # A discriminator with the higher rate (two time-scales) is near its optimum for the current generator at every step, so that
