@@ -187,7 +187,7 @@ def _gaussian(split: str, tensors: Tensors) -> Gaussian:
 def assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
     """A pack of a card, the sha256 of its files, and its tensors; raises KeyError where one is missing."""
     prefix = "classifier."
-    labels = tensors["labels"].astype(np.uint8, copy=False)
+    labels = _inflated(tensors, "labels")
     classes = len(tensors[f"{prefix}head.bias"]) if labels.ndim == 1 else 0
     return Pack(
         card=card,
@@ -196,28 +196,28 @@ def assemble(card: Card, sha256: str, tensors: Tensors) -> Pack:
         test=_gaussian("test", tensors),
         test_by_class=tuple(_gaussian(f"test.{k}", tensors) for k in range(classes)),
         projection=Projection(_floats(tensors["projection.mean"]), _floats(tensors["projection.axes"])),
-        codes=tensors["codes"].astype(np.int8, copy=False),
+        codes=_inflated(tensors, "codes").view(np.int8),
         labels=labels,
-        samples=_samples(tensors),
-        sample_labels=tensors["sample_labels"].astype(np.uint8, copy=False),
+        samples=_inflated(tensors, "samples"),
+        sample_labels=_inflated(tensors, "sample_labels"),
         classifier_weights={name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)},
     )
 
 
-def deflated(images: Bytes) -> Tensors:
-    """The tensors in which a pack keeps a few pictures, without loss."""
-    packed = zlib.compress(np.ascontiguousarray(images).tobytes(), 9)
-    return {"samples": np.frombuffer(packed, np.uint8), "samples.shape": np.array(images.shape, np.int64)}
+def deflated(name: str, array: NDArray[np.int8] | Bytes) -> Tensors:
+    """The tensors in which a pack keeps an array of bytes, compressed without loss."""
+    packed = zlib.compress(np.ascontiguousarray(array).tobytes(), 9)
+    return {name: np.frombuffer(packed, np.uint8), f"{name}.shape": np.array(array.shape, np.int64)}
 
 
-def _samples(tensors: Tensors) -> Bytes:
-    kept = tensors["samples"].astype(np.uint8, copy=False)
-    if "samples.shape" not in tensors:  # packs of format 3 keep them as they are
-        return kept
+def _inflated(tensors: Tensors, name: str) -> Bytes:
+    kept = tensors[name]
+    if f"{name}.shape" not in tensors:  # packs of format 3 keep it as it is
+        return kept.view(np.uint8)
     try:
-        return np.frombuffer(zlib.decompress(kept.tobytes()), np.uint8).reshape(tensors["samples.shape"].tolist())
+        return np.frombuffer(zlib.decompress(kept.tobytes()), np.uint8).reshape(tensors[f"{name}.shape"].tolist())
     except (zlib.error, ValueError) as error:
-        raise KeyError(f"samples: {error}") from error
+        raise KeyError(f"{name}: {error}") from error
 
 
 def _floats(array: NDArray[np.generic]) -> Floats:

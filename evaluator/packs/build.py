@@ -33,8 +33,8 @@ LEAST = 2_000
 """Images a split must have, for a hold-out subset of the size that submissions are measured at."""
 _PER_CLASS = 26
 """A sample of each class for reports, and enough in all (260) for two small training batches."""
-_OF_LABELS = 258
-"""Samples where images have several labels: a multiple of the three images of a scene."""
+_OF_LABELS = 129
+"""Samples where images have several labels: a multiple of the three images of a scene; larger pictures, so fewer of them."""
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -193,15 +193,15 @@ def _tensors(weights: Weights, projection: Projection, train_set: Real, test_set
         **tensors_of_moments("test", test_set.moments),
         "projection.mean": projection.mean,
         "projection.axes": projection.axes,
-        "codes": np.concatenate([train_set.codes, test_set.codes]),
-        "labels": np.concatenate([train_set.labels, test_set.labels]),
+        **deflated("codes", np.concatenate([train_set.codes, test_set.codes])),
+        **deflated("labels", np.concatenate([train_set.labels, test_set.labels])),
     }
     if test_set.labels.ndim == 2:
-        return {**tensors, **deflated(test_set.images[:_OF_LABELS]), "sample_labels": test_set.labels[:_OF_LABELS]}
+        return {**tensors, **deflated("samples", test_set.images[:_OF_LABELS]), "sample_labels": test_set.labels[:_OF_LABELS]}
     shown = np.concatenate([np.flatnonzero(test_set.labels == k)[:_PER_CLASS] for k in range(CLASSES)])
     for k, of_class in enumerate(test_set.by_class):
         tensors |= tensors_of_moments(f"test.{k}", of_class)
-    return {**tensors, **deflated(test_set.images[shown]), "sample_labels": test_set.labels[shown]}
+    return {**tensors, **deflated("samples", test_set.images[shown]), "sample_labels": test_set.labels[shown]}
 
 
 def _write(folder: Path, card: Card, weights: bytes) -> None:
