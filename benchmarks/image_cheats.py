@@ -39,8 +39,8 @@ import torch  # noqa: E402
 from class_run import keep_task  # noqa: E402
 from generate import samples  # noqa: E402
 from grade_stability import regraded  # noqa: E402
-from sample_class import CHECKPOINTS, PLAIN, REFERENCES, make_class, script  # noqa: E402
-from students import cheats  # noqa: E402
+from sample_class import make_class, references, script  # noqa: E402
+from students import cheats, vanilla  # noqa: E402
 from students.cheats import Images  # noqa: E402
 from students.work import Student, Work  # noqa: E402
 
@@ -92,8 +92,8 @@ class Row:
 
 def hand_ins(data: mnist.Images, quick: bool) -> dict[str, Cheat]:
     """All cheaters and honest students, by name."""
-    typical = torch.load(CHECKPOINTS / "vanilla_typical.pt", weights_only=True)
-    good = samples(script(TASK), REFERENCES / "lab8_vanilla.pt", 4_000 if quick else 40_000)
+    typical = torch.load(references("lab8") / "students" / "vanilla_typical.pt", weights_only=True)
+    good = samples(script("lab8", TASK), references("lab8") / "lab8_vanilla.pt", 4_000 if quick else 40_000)
     public = public_pack("mnist").classifier
     real = data.x_train[::60][: 500 if quick else 1_000]
 
@@ -101,7 +101,11 @@ def hand_ins(data: mnist.Images, quick: bool) -> dict[str, Cheat]:
         return Cheat("table", *cheats.table(images, pick, typical))
 
     def carried(images: Images, generate: str) -> Cheat:
-        return Cheat("no network", cheats.in_the_notebook(images, generate), (CHECKPOINTS / "vanilla_typical.pt").read_bytes())
+        return Cheat(
+            "no network",
+            cheats.in_the_notebook(images, generate),
+            (references("lab8") / "students" / "vanilla_typical.pt").read_bytes(),
+        )
 
     found = {
         "60,000 training images": table(data.x_train),
@@ -121,7 +125,7 @@ def hand_ins(data: mnist.Images, quick: bool) -> dict[str, Cheat]:
         "600 samples in the notebook": carried(good[:600], cheats.FROM_THE_NOTEBOOK),
         "the same, and 1 % of the network": carried(good[:600], cheats.WITH_A_TOUCH_OF_THE_NETWORK),
     }
-    honest = {name: Cheat("honest", {}, (CHECKPOINTS / f"vanilla_{name}.pt").read_bytes()) for name in HONEST}
+    honest = {name: Cheat("honest", {}, (references("lab8") / "students" / f"vanilla_{name}.pt").read_bytes()) for name in HONEST}
     if quick:
         kept = ("test images", "100 samples of a good GAN", "tuned to the public classifier", "600 samples in the notebook")
         return {**{name: found[name] for name in kept}, "typical": honest["typical"]}
@@ -144,12 +148,12 @@ def jpeg(image: Images) -> Images:
 def make_lab(lab: Path, hand_in: Mapping[str, Cheat]) -> dict[str, str]:
     """A lab folder with the first task and the hand-ins; returns their names by student."""
     students = {f"{number:02d}": name for number, name in enumerate(hand_in)}
-    make_class(lab, [Student(number, Work(), Work(checkpoint=None)) for number in students])
+    make_class(lab, [Student(number, {"cwgan": Work(checkpoint=None)}) for number in students])
     keep_task(lab / "lab.toml", TASK)
     (lab / FINGERPRINTS).unlink()  # the honest ones hand in what is published
     for number, name in students.items():
         attempt = next((lab / "submissions" / number).iterdir())
-        (attempt / NOTEBOOK).write_bytes(fill(template_notebook(script(TASK)), {**PLAIN[TASK], **hand_in[name].bodies}))
+        (attempt / NOTEBOOK).write_bytes(fill(template_notebook(script("lab8", TASK)), {**vanilla.PLAIN, **hand_in[name].bodies}))
         (attempt / f"{TASK}.pt").write_bytes(hand_in[name].checkpoint)
     return students
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from drive_server import DriveServer
-from sample_class import CLASS, DUE, REFERENCES, UNGRADED, make_class, shared_files
+from sample_class import DUE, UNGRADED, make_class, references, shared_files
+from students.lab8 import CLASS
 
 from grader.models import Status, SubmissionResult, TaskResult
 from grader.store import Store
@@ -301,7 +302,7 @@ def test_reports_of_all_kinds_exist(lab: Path, results: dict[str, SubmissionResu
 @pytest.mark.parametrize("task", ["vanilla", "cwgan"])
 def test_report_shows_the_students_own_curves_as_not_verified(lab: Path, results: dict[str, SubmissionResult], task: str) -> None:
     page = (lab / "results" / "01-reference" / "report.html").read_text()
-    assert base64.b64encode((REFERENCES / f"lab8_{task}.curves.png").read_bytes()).decode() in page
+    assert base64.b64encode((references("lab8") / f"lab8_{task}.curves.png").read_bytes()).decode() in page
     assert "not verified" in page
 
 
