@@ -10,7 +10,8 @@ from typing import Any
 
 from grader.errors import SpecError
 
-NAME = "[A-Za-z0-9][A-Za-z0-9_-]*[.]json"
+NAME = "^[A-Za-z0-9][A-Za-z0-9_-]*[.]json$"
+"""Of such a file."""
 
 
 def files(table: Mapping[str, Any]) -> list[str]:
@@ -33,6 +34,8 @@ def read_prompts(table: Mapping[str, Any], lab_toml: Path) -> dict[str, bytes]:
 
 def with_prompts(table: Mapping[str, Any], contents: Mapping[str, bytes], lab_toml: Path) -> dict[str, Any]:
     """The table with each task's prompts in it; raises SpecError where a file holds something else, or labels that are no classes."""
+    if any(isinstance(task, dict) and "asked" in task for task in _tasks(table)):
+        raise SpecError(f"{lab_toml}: `asked` stands in a task; prompts are in files beside lab.toml, which `prompts` names")
     tasks = [
         {**task, "asked": {set_name(name): _parsed(contents[name], lab_toml.parent / name, task) for name in _named(task)}}
         if isinstance(task, dict) and _named(task)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from evaluator.prompts import Prompts, multi_hot
 from grader.errors import SpecError
-from grader.prompt_files import read_prompts, with_prompts
+from grader.prompt_files import NAME, read_prompts, with_prompts
 from grader.units import CHECKS
 
 
@@ -135,7 +135,7 @@ class Task(Table):
     shape: tuple[Count, ...] = Field(description="shape of one generated image, such as [28, 28]")
     classes: tuple[str, ...] = Field((), description="names of the classifier's classes, in order")
     conditional: bool = Field(False, description="generate(n, c) with c the number of a class, in place of generate(n)")
-    prompts: tuple[str, ...] = Field(
+    prompts: tuple[Annotated[str, Field(pattern=NAME)], ...] = Field(
         (),
         description="files beside lab.toml with lists of lists of labels, such as test.json; then generate(labels) is called, labels of "
         "0 and 1 of shape (n, number of classes)",
