@@ -11,13 +11,15 @@ from evaluator.sample import Neighbour
 from grader.interview import Images
 from grader.models import Artifact
 from grader.reports.pictures import MAX_SIDE, admissible_png
+from grader.reports.prompts import IMAGES, ROWS
 from grader.spec import Task
 from grader.task import TaskGrading
 
 SHOWN = 64
-_SMALL = 56
-"""Pixels a side up to which images are enlarged."""
-SHOWN_BY_PROMPT = 4
+SMALL = 56
+"""Pixels a side up to which images are enlarged; of larger ones fewer are shown, in few colours."""
+SHOWN_LARGE = 32
+COLOURS = 128
 COLUMNS = 8
 SHOWN_BY_CLASS = 4
 """Rows of a grid with a column for each class."""
@@ -47,7 +49,9 @@ def pictures(grading: TaskGrading, pack: Pack, reference: Path) -> tuple[Artifac
 
 def shown(task: Task) -> int:
     """How many images `sample_grid` shows."""
-    return SHOWN_BY_CLASS * len(task.classes) if task.conditional else SHOWN
+    if task.conditional:
+        return SHOWN_BY_CLASS * len(task.classes)
+    return SHOWN_LARGE if task.shape[-1] > SMALL else SHOWN
 
 
 def sample_grid(images: Images, task: Task) -> bytes:
@@ -59,7 +63,9 @@ def sample_grid(images: Images, task: Task) -> bytes:
     """
     if task.conditional:
         return _by_class(images, np.arange(len(images)) % len(task.classes), task)
-    return grid(images[:SHOWN], COLUMNS, scale=max(1, _SMALL // task.shape[-1]))
+    if task.shape[-1] > SMALL:
+        return grid(images[:SHOWN_LARGE], COLUMNS, colours=COLOURS)
+    return grid(images[:SHOWN], COLUMNS, scale=2)
 
 
 def _by_class(images: Images, labels: NDArray[np.integer], task: Task) -> bytes:
@@ -70,8 +76,8 @@ def _caption(task: Task) -> str:
     if task.conditional:
         return f"your generator, the first {SHOWN_BY_CLASS} samples of each class"
     if task.prompt_sets is not None:
-        return f"your generator, one sample of each of the first {SHOWN} prompts"
-    return f"your generator, first {SHOWN} samples"
+        return f"your generator, one sample of each of the first {shown(task)} prompts"
+    return f"your generator, first {shown(task)} samples"
 
 
 def _thumbnail(images: Images, task: Task) -> bytes:
@@ -92,10 +98,12 @@ def _of_prompts(images: Images, task: Task) -> list[Artifact]:
         return []
     found = []
     for name, prompts in task.prompt_sets.sets.items():
-        rows = task.prompt_sets.rows(name, len(prompts) * SHOWN_BY_PROMPT, len(images))
-        by_prompt = rows.reshape(SHOWN_BY_PROMPT, -1).T[: MAX_SIDE // task.shape[-1]].ravel()
-        caption = f"the first {SHOWN_BY_PROMPT} samples of each prompt"
-        found.append(Artifact(name=f"prompts-{name}.png", data=strips(images[by_prompt], SHOWN_BY_PROMPT), caption=caption))
+        first = task.prompt_sets.rows(name, len(prompts) * IMAGES, len(images))
+        chosen = images[first.reshape(IMAGES, -1).T[:ROWS].ravel()]
+        step = -(-task.shape[-1] * ROWS // MAX_SIDE)  # every how manieth pixel, so that the picture is admissible
+        data = strips(chosen[..., ::step, ::step], IMAGES)
+        caption = f"the first {IMAGES} samples of each prompt"
+        found.append(Artifact(name=f"prompts-{name}.jpg", media_type="image/jpeg", data=data, caption=caption))
     return found
 
 

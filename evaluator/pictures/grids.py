@@ -1,6 +1,7 @@
-"""Grids of images, drawn from their pixels alone and kept without loss: no fonts, no scaling but whole numbers.
+"""Grids of images, drawn from their pixels alone and, but where it says so, kept without loss: no fonts, no scaling but whole numbers.
 
-All take uint8 images, (n, h, w) grey or (n, 3, h, w) colour, and give the bytes of a PNG file. Nothing is decoded here.
+All take uint8 images, (n, h, w) grey or (n, 3, h, w) colour, and give the bytes of a PNG file, `strips` of a JPEG file.
+Nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from evaluator.errors import ImagesError, LabelsError
 
 _BACKGROUND = 64
 """Grey level between the images of a grid: neither a black nor a white image runs into it."""
+_QUALITY = 88
 _APART = 4
 """Pixels between the groups of `beside`, whose members touch."""
 
 
-def grid(images: Bytes, columns: int, scale: int = 1, gap: int = 1) -> bytes:
+def grid(images: Bytes, columns: int, scale: int = 1, gap: int = 1, colours: int | None = None) -> bytes:
     """Images in rows of `columns`; the last row may stay incomplete.
 
     Args:
@@ -28,11 +30,12 @@ def grid(images: Bytes, columns: int, scale: int = 1, gap: int = 1) -> bytes:
         columns: images a row.
         scale: enlargement, each pixel repeated.
         gap: pixels between images, before the enlargement.
+        colours: how many the picture may have, up to 256, to be smaller; None: those of the images.
 
     Raises:
         ImagesError: another type or shape.
     """
-    return _png(_laid_out(_channels_last(images), columns, gap), scale)
+    return _png(_laid_out(_channels_last(images), columns, gap), scale, colours)
 
 
 def class_grid(images: Bytes, labels: NDArray[np.integer], classes: int, rows: int, scale: int = 1) -> bytes:
@@ -56,15 +59,17 @@ def class_grid(images: Bytes, labels: NDArray[np.integer], classes: int, rows: i
     return _png(_laid_out(table.reshape(-1, *tiles.shape[1:]), classes, gap=1), scale)
 
 
-def strips(images: Bytes, columns: int, colours: int = 128) -> bytes:
-    """Images side by side without gaps, in rows of `columns`, in few colours: many of them fit into a page.
+def strips(images: Bytes, columns: int) -> bytes:
+    """Images side by side without gaps, in rows of `columns`, as the bytes of a JPEG file: many of them fit into a page.
 
     Raises:
         ImagesError: another type or shape.
     """
     canvas = _laid_out(_channels_last(images), columns, gap=0)
-    picture = Image.fromarray(canvas.squeeze(-1) if canvas.shape[-1] == 1 else canvas).convert("RGB")
-    return _encoded(picture.quantize(colours, dither=Image.Dither.NONE))
+    buffer = io.BytesIO()
+    picture = Image.fromarray(canvas.squeeze(-1) if canvas.shape[-1] == 1 else canvas)
+    picture.save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
+    return buffer.getvalue()
 
 
 def beside(images: Bytes, *partners: Bytes, columns: int, scale: int = 1) -> bytes:
@@ -111,12 +116,11 @@ def _laid_out(tiles: Bytes, columns: int, gap: int) -> Bytes:
     return canvas
 
 
-def _png(pixels: Bytes, scale: int) -> bytes:
+def _png(pixels: Bytes, scale: int, colours: int | None = None) -> bytes:
     enlarged = pixels.repeat(scale, 0).repeat(scale, 1)
-    return _encoded(Image.fromarray(enlarged.squeeze(-1) if enlarged.shape[-1] == 1 else enlarged))
-
-
-def _encoded(picture: Image.Image) -> bytes:
+    picture = Image.fromarray(enlarged.squeeze(-1) if enlarged.shape[-1] == 1 else enlarged)
+    if colours is not None:
+        picture = picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -1,14 +1,15 @@
 """A task with prompts: what was asked for, the images, and which labels the classifier saw in them."""
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grader.models import Artifact, LabelResult, PromptResult, TaskResult
 from grader.reports.pictures import artifact_uri
 
-_SIZE = slice(16, 24)
-"""Where a PNG has its width and height."""
+ROWS = 62
+"""Most prompts of a set whose images are shown."""
+IMAGES = 4
+"""Of each prompt: a row of the set's picture. All are square."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class PromptRow:
     unasked: tuple[Seen, ...]
     """labels not asked for, most often seen first"""
     top: int | None
-    """where its images begin in the picture of the set, in pixels; None where they are not shown"""
+    """its row of the picture of the set; None where it is not shown"""
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ class PromptSet:
     uri: str | None
     width: int
     height: int
-    """of the picture"""
-    row_height: int
+    """of the picture, in images"""
     rows: tuple[PromptRow, ...]
 
 
@@ -58,24 +58,16 @@ def view(task: TaskResult, artifacts: Mapping[str, Artifact]) -> PromptView | No
     if not task.prompts:
         return None
     names = dict.fromkeys(prompt.set for prompt in task.prompts)
-    sets = tuple(_set(name, [p for p in task.prompts if p.set == name], artifacts.get(f"prompts-{name}.png")) for name in names)
+    sets = tuple(_set(name, [p for p in task.prompts if p.set == name], artifacts.get(f"prompts-{name}.jpg")) for name in names)
     asked = sorted((label for label in task.labels if label.found is not None), key=lambda label: label.found or 0.0)
     return PromptView(sets, tuple(asked))
 
 
 def _set(name: str, prompts: Sequence[PromptResult], picture: Artifact | None) -> PromptSet:
     uri = artifact_uri(picture) if picture is not None else None
-    if picture is None or uri is None:
-        return PromptSet(name, None, 0, 0, 0, tuple(_row(prompt, None) for prompt in prompts))
-    width, height = struct.unpack(">II", picture.data[_SIZE])
-    side = width // _columns(width, height, len(prompts))
-    rows = tuple(_row(prompt, k * side if (k + 1) * side <= height else None) for k, prompt in enumerate(prompts))
-    return PromptSet(name, uri, width, height, side, rows)
-
-
-def _columns(width: int, height: int, prompts: int) -> int:
-    """Square images a row."""
-    return max(1, round(width * prompts / height))
+    height = min(len(prompts), ROWS) if uri is not None else 0
+    rows = tuple(_row(prompt, k if k < height else None) for k, prompt in enumerate(prompts))
+    return PromptSet(name, uri, IMAGES, height, rows)
 
 
 def _row(prompt: PromptResult, top: int | None) -> PromptRow:

@@ -9,7 +9,7 @@ from evaluator.pictures.grids import strips
 from grader.models import Artifact, LabelResult, Metric, PromptResult, Status, TaskResult
 from grader.reports import prompts, student
 
-from .examples import metric_row, submission
+from .examples import metric_row, noise, submission
 from .pages import Page, assert_accessible, assert_self_contained
 
 PROMPTS = (
@@ -22,19 +22,18 @@ LABELS = (
     LabelResult(label="gray sphere", asked=64, found=0.5, unasked=None),
     LabelResult(label="blue cube", asked=0, found=None, unasked=0.2),
 )
-SHOWN = 4
 
 
 def picture(rows: int) -> bytes:
-    images = np.random.default_rng(0).integers(0, 256, (rows * SHOWN, 3, 16, 16)).astype(np.uint8)
-    return strips(images, SHOWN)
+    images = np.random.default_rng(0).integers(0, 256, (rows * prompts.IMAGES, 3, 16, 16)).astype(np.uint8)
+    return strips(images, prompts.IMAGES)
 
 
 ARTIFACTS = {
     "cdcgan": [
-        Artifact(name="samples.png", data=picture(2)),
-        Artifact(name="prompts-test.png", data=picture(2)),
-        Artifact(name="prompts-new-test.png", data=picture(1)),
+        Artifact(name="samples.png", data=noise()),
+        Artifact(name="prompts-test.jpg", media_type="image/jpeg", data=picture(2)),
+        Artifact(name="prompts-new-test.jpg", media_type="image/jpeg", data=picture(1)),
     ]
 }
 
@@ -77,9 +76,9 @@ def test_each_prompt_has_its_labels_with_shares_and_what_was_seen_besides(result
 
 def test_each_prompt_shows_its_row_of_the_sets_one_picture(result: TaskResult) -> None:
     html = student.render(submission("ada", result), ARTIFACTS)
-    assert re.findall(r'viewBox="(0 \d+ 64 16)"', html) == ["0 0 64 16", "0 16 64 16", "0 0 64 16"]
-    pictures = re.findall(r'<image id="(prompts-1-\d)" href="data:image/png;base64,[^"]+" width="64" height="(\d+)"', html)
-    assert pictures == [("prompts-1-1", "32"), ("prompts-1-2", "16")]
+    assert re.findall(r'viewBox="(0 \d+ 4 1)"', html) == ["0 0 4 1", "0 1 4 1", "0 0 4 1"]
+    pictures = re.findall(r'<image id="(prompts-1-\d)" href="data:image/jpeg;base64,[^"]+" width="4" height="(\d+)"', html)
+    assert pictures == [("prompts-1-1", "2"), ("prompts-1-2", "1")]
     assert re.findall(r'<use href="#(prompts-1-\d)"', html) == ["prompts-1-1", "prompts-1-1", "prompts-1-2"]
 
 
@@ -103,6 +102,13 @@ def test_without_a_picture_the_prompts_are_still_there(result: TaskResult) -> No
     assert view is not None
     assert [row.top for row in view.sets[0].rows] == [None, None]
     assert "red cube 100 %" in Page(student.render(submission("ada", result), {})).text.replace("\xa0", " ")
+
+
+def test_prompts_beyond_the_picture_have_no_images(result: TaskResult) -> None:
+    many = result.model_copy(update={"prompts": PROMPTS[:1] * (prompts.ROWS + 2)})
+    view = prompts.view(many, {artifact.name: artifact for artifact in ARTIFACTS["cdcgan"]})
+    assert view is not None
+    assert [row.top for row in view.sets[0].rows] == [*range(prompts.ROWS), None, None]
 
 
 def test_a_task_without_prompts_has_no_such_part(result: TaskResult) -> None:
