@@ -97,7 +97,7 @@ def test_copies_stand_beside_their_real_images(vanilla: Task, pack: Pack, copies
     groups = [pixels[32 * (k // 4) :, 60 * (k % 4) :][:28, :56] for k in range(16)]
     samples, real = np.array([g[:, :28] for g in groups]), np.array([g[:, 28:] for g in groups])
     # a copy's nearest image has the copy's own code, so that the pack's numbers of one give the picture of the other
-    assert np.array_equal(real, pack.projection.decode(pack.projection.encode(samples)))
+    assert np.array_equal(real, pack.projection.decode(pack.projection.encode(samples), (28, 28)))
     assert all((copies == sample).all(axis=(1, 2)).any() for sample in samples)
     assert "24 numbers" in picture.caption and "test image " in picture.caption
 
