@@ -56,8 +56,10 @@ def _scores(rng: np.random.Generator) -> tuple[Floats, ...]:
 
 
 def _logits(rng: np.random.Generator) -> tuple[Floats, ...]:
-    """Label logits, labels, and a smoothing that is not 0."""
-    return rng.normal(0, 2, (BATCH, LABELS)).astype(np.float32), _labels(rng), rng.uniform(0.1, 0.4, 1).astype(np.float32)
+    """Label logits, higher where there is a label, so that slips differ clearly; labels; and a smoothing that is not 0."""
+    labels = _labels(rng)
+    logits = rng.normal(0, 2, labels.shape) + 3 * labels
+    return logits.astype(np.float32), labels, rng.uniform(0.1, 0.4, 1).astype(np.float32)
 
 
 def judge_label_embedding(inputs: Sequence[Floats], outputs: Sequence[Floats]) -> Verdict:
