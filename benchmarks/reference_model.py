@@ -5,8 +5,9 @@
 10,000 images come from the solution notebook with the shipped checkpoint, equally many of each class where they are asked for by class.
 Measured: FID by the official Inception features against the 10,000 test images (`fid10k_test_inception`, comparable with publications; 30
 CPU-minutes), the in-domain FID, the smallest and largest share of a class, and for a conditional model the share that the public pack's
-classifier puts in the class asked for, the same share of real test images, and the ratio of both. --quick leaves the Inception out and
-changes no card. Needs the extra `inception`.
+classifier puts in the class asked for, the same share of real test images, and the ratio of both. A model of prompts is measured by all
+metrics of its task in lab.toml, those that are looked at for flags included, with as many images as the task asks for. --quick leaves the
+Inception out and changes no card. Needs the extra `inception`.
 """
 
 import argparse
@@ -19,13 +20,14 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "solutions"), str(REPOSITORY / "benchmarks")]
 
-from generate import LABS, SOLUTIONS, samples  # noqa: E402
+from generate import LABS, SOLUTIONS, samples_of  # noqa: E402
 from inception_fid import CACHE, network, reference_features  # noqa: E402
 
 from evaluator.evaluate import measure  # noqa: E402
 from evaluator.frechet import distance_interval, factored, moments  # noqa: E402
 from evaluator.pack import public_pack  # noqa: E402
 from evaluator.sample import Sample  # noqa: E402
+from grader.measure import Scorer  # noqa: E402
 from grader.spec import Task, load_spec  # noqa: E402
 
 N = 10_000
@@ -50,6 +52,17 @@ def indomain(images: np.ndarray, task: Task) -> dict[str, float]:
         metrics["class_agreement_real_indomain"] = real
         metrics["class_agreement10k_indomain_to_real"] = metrics["class_agreement10k_indomain"] / real
     return {**metrics, "smallest_class_share": float(shares.min()), "largest_class_share": float(shares.max())}
+
+
+def of_prompts(images: np.ndarray, task: Task) -> dict[str, float]:
+    """All metrics of the task, with the intervals of the accuracies that bring points, and what real images score."""
+    pack = public_pack(task.dataset)
+    metrics = {}
+    for name, found in Scorer(task, pack).measure(images).items():
+        metrics[name] = found.value
+        if name in {criterion.metric for criterion in task.metrics} and name.startswith("topk"):
+            metrics |= {f"{name}_low": found.low, f"{name}_high": found.high}
+    return {**metrics, "topk_accuracy_real_indomain": pack.card.classifier_accuracy}
 
 
 def inception(images: np.ndarray, dataset: str, data: Path, cache: Path) -> dict[str, float]:
@@ -78,10 +91,11 @@ def main() -> None:
     task = task_of(options.notebook)
     script = SOLUTIONS / f"{options.notebook}.py"
     checkpoint = script.parent / "checkpoints" / f"{script.stem}.pt"
-    images = samples(script, checkpoint, N, task.classes if task.conditional else ())
-    metrics = indomain(images, task)
+    images = samples_of(task, script, checkpoint, N if task.prompt_sets is None else task.samples)
+    metrics = indomain(images, task) if task.prompt_sets is None else of_prompts(images, task)
     if not options.quick:
-        metrics = {**inception(images, task.dataset, options.data, options.cache), **metrics}
+        if task.prompt_sets is None:
+            metrics = {**inception(images, task.dataset, options.data, options.cache), **metrics}
         write_metrics(checkpoint.with_suffix(".toml"), metrics)
     for name, value in metrics.items():
         print(f"{name} = {value:.4g}")
