@@ -1,0 +1,146 @@
+"""The sample class of lab 5, graded by the command that instructors use: what each answer to the prompts must get."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sample_class import make_class
+from students.lab5 import CLASS
+
+from grader.models import Status, SubmissionResult, TaskResult
+
+pytestmark = pytest.mark.slow
+
+CDCGAN, ACGAN = 0, 1
+ACCURACIES = tuple(f"topk_accuracy2048_{name}_indomain" for name in ("test", "new-test"))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lab = tmp_path_factory.mktemp("course") / "lab5"
+    make_class(lab)
+    return lab
+
+
+@pytest.fixture(scope="module")
+def results(lab: Path) -> dict[str, SubmissionResult]:
+    workers = str(os.cpu_count() or 1)
+    finished = subprocess.run(
+        [sys.executable, "-m", "grader", "run", str(lab), "--workers", workers], capture_output=True, text=True, timeout=1800
+    )
+    assert finished.returncode == 0, finished.stderr + finished.stdout
+    found = [SubmissionResult.model_validate_json(path.read_text()) for path in lab.glob("results/*/report.json")]
+    return {result.student: result for result in found}
+
+
+def task(results: dict[str, SubmissionResult], student: str, index: int = CDCGAN) -> TaskResult:
+    (name,) = (student_.name for student_ in CLASS if student_.name.startswith(student))
+    return results[name].tasks[index]
+
+
+def value(result: TaskResult, metric: str) -> float:
+    (found,) = (row.metric for row in result.criteria if row.name == metric)
+    assert found is not None
+    return found.value
+
+
+def points(result: TaskResult, kind: str) -> float:
+    return sum(row.score or 0 for row in result.criteria if row.kind == kind)
+
+
+def codes(result: TaskResult) -> set[str]:
+    return {flag.code for flag in result.flags}
+
+
+def test_everybody_is_graded(results: dict[str, SubmissionResult]) -> None:
+    assert results.keys() == {student.name for student in CLASS}
+    assert all(result.status != Status.UNGRADED for result in results.values())
+
+
+@pytest.mark.parametrize("index", [CDCGAN, ACGAN])
+def test_more_training_draws_more_of_what_was_asked_for(results: dict[str, SubmissionResult], index: int) -> None:
+    reference, mid, early = (task(results, student, index) for student in ("01", "02", "03"))
+    for metric in ACCURACIES:
+        assert value(reference, metric) > value(mid, metric) + 0.05 > value(early, metric) + 0.1
+    assert value(reference, "fid4096_test_indomain") < value(mid, "fid4096_test_indomain") < value(early, "fid4096_test_indomain")
+    assert reference.score is not None and mid.score is not None and early.score is not None
+    assert reference.score > mid.score > early.score
+    assert points(mid, "unit") == 24
+
+
+@pytest.mark.parametrize(("index", "target"), [(CDCGAN, 0.60), (ACGAN, 0.50)])
+def test_the_reference_models_reach_their_targets(results: dict[str, SubmissionResult], index: int, target: float) -> None:
+    reference = task(results, "01", index)
+    assert all(value(reference, metric) >= target for metric in ACCURACIES)
+    assert codes(reference) == {"look-alike"}
+
+
+def test_honest_students_are_not_held(results: dict[str, SubmissionResult]) -> None:
+    for student in ("02", "03", "05"):
+        for index in (CDCGAN, ACGAN):
+            assert task(results, student, index).status == Status.GRADED
+            assert codes(task(results, student, index)) == set()
+
+
+@pytest.mark.parametrize("index", [CDCGAN, ACGAN])
+def test_a_generator_that_ignores_the_labels_gets_what_chance_gives(results: dict[str, SubmissionResult], index: int) -> None:
+    blind = task(results, "04", index)
+    assert codes(blind) == {"class-ignored"}
+    assert all(value(blind, metric) < 0.2 for metric in ACCURACIES)
+
+
+def test_right_colours_in_wrong_shapes_are_seen_for_what_they_are(results: dict[str, SubmissionResult]) -> None:
+    swapped, mid = task(results, "05"), task(results, "02")
+    assert value(swapped, ACCURACIES[0]) < value(mid, ACCURACIES[0]) / 2
+    red_cubes = next(prompt for prompt in swapped.prompts if list(prompt.found) == ["red cube"])
+    assert red_cubes.unasked.get("red sphere", 0) > red_cubes.found["red cube"]
+
+
+def test_one_image_a_prompt_is_a_zero_for_the_images(results: dict[str, SubmissionResult]) -> None:
+    for index in (CDCGAN, ACGAN):
+        fixed = task(results, "06", index)
+        assert fixed.problems[0].code == "seed-ignored"
+        assert points(fixed, "metric") == 0
+        assert points(fixed, "unit") == 24
+
+
+def test_stored_renders_are_held_beside_what_they_copy(results: dict[str, SubmissionResult], lab: Path) -> None:
+    stored = task(results, "07")
+    assert stored.status == Status.HELD
+    assert {"memorisation", "repeats"} <= codes(stored)
+    assert value(stored, ACCURACIES[0]) > 0.8
+    page = (lab / "results" / "07-stored-renders" / "report.html").read_text()
+    assert "nearest images of the data set" in page
+    missing = task(results, "07", ACGAN)
+    assert points(missing, "metric") == 0 and points(missing, "unit") == 24
+
+
+def test_failures_are_told_in_the_words_of_the_call(results: dict[str, SubmissionResult]) -> None:
+    crash, shape = task(results, "08").problems[0], task(results, "08", ACGAN).problems[0]
+    assert crash.message.startswith("generate(labels of shape (1, 24)) raised IndexError")
+    assert crash.todo == "generate"
+    assert shape.message == "generate(labels of shape (1, 24)) returned shape (1, 64, 64, 3); expected (1, 3, 64, 64)"
+    assert shape.advice == "put the channels second with .permute(0, 3, 1, 2)"
+
+
+def test_what_nobody_touched_earns_nothing(results: dict[str, SubmissionResult]) -> None:
+    for index in (CDCGAN, ACGAN):
+        assert task(results, "09", index).score == 0
+
+
+def test_the_report_shows_each_prompt_and_what_was_seen_of_each_label(results: dict[str, SubmissionResult], lab: Path) -> None:
+    mid = task(results, "02")
+    assert len(mid.prompts) == 64
+    assert [label.label for label in mid.labels][:2] == ["gray cube", "red cube"]
+    assert {metric.name for metric in mid.measured} >= {"topk_accuracy32_test_indomain", "exact_match2048_new-test_indomain"}
+    page = (lab / "results" / "02-mid-training" / "report.html").read_text()
+    assert page.count("<use href=") == 2 * 64
+    assert len(page) < 2_000_000
+
+
+def test_the_written_report_waits_for_a_person(results: dict[str, SubmissionResult]) -> None:
+    (row,) = results["02-mid-training"].manual
+    assert (row.status, row.points) == (Status.PENDING, 40)
+    assert results["02-mid-training"].essays[0].text.startswith("# Report")
