@@ -1,3 +1,4 @@
+import json
 import re
 import stat
 import subprocess
@@ -59,6 +60,19 @@ def test_making_a_lab_twice_keeps_the_secret_and_what_the_instructor_changed(tmp
     assert lab.spec.task[0].samples == 4000
     assert (folder / "submissions" / "ada").is_dir()
     assert lab.template(lab.spec.task[0].notebook).is_file()  # what is missing comes back
+
+
+def test_prompts_lie_beside_lab_toml_and_stay_where_a_course_has_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "lab5"
+    init(folder)
+    own = json.dumps([["red cube"]] * 32)
+    (folder / "test.json").write_text(own)
+    (folder / "new_test.json").unlink()
+    init(folder)
+    assert (folder / "test.json").read_text() == own
+    asked = open_lab(folder).spec.task[0].asked
+    assert asked["test"] == (("red cube",),) * 32
+    assert len(asked["new-test"]) == 32
 
 
 def test_a_lab_that_stands_alone_is_its_own_course(tmp_path: Path) -> None:

@@ -182,6 +182,16 @@ def test_release_holds_templates_handout_and_links(lab: Path, tmp_path: Path) ->
     assert release(lab, tmp_path / "out").read_bytes() == first
 
 
+def test_release_holds_the_prompts(lab: Path, tmp_path: Path) -> None:
+    spec = (lab / "lab.toml").read_text()
+    assert "[[task.criterion]]" in spec
+    with_prompts = 'prompts = ["test.json"]\nclasses = ["a", "b"]\n'
+    (lab / "lab.toml").write_text(spec.replace("[[task.criterion]]", with_prompts + "[[task.criterion]]", 1))
+    (lab / "test.json").write_text('[["a"], ["b", "a"]]')
+    with zipfile.ZipFile(release(lab, tmp_path / "out")) as archive:
+        assert archive.read("lab1/test.json") == b'[["a"], ["b", "a"]]'
+
+
 def test_release_finds_the_templates_of_a_lab_folder(lab: Path, tmp_path: Path) -> None:
     before = release(lab, tmp_path / "out").read_bytes()
     (lab / "templates").mkdir()
