@@ -77,9 +77,9 @@ def store_half(source: Path, target: Path) -> None:
 
 
 def data_sha256(data: Path) -> str:
-    """Hash over every file below the data folder, names included, in sorted order."""
+    """Hash over every file below the data folder, names included, in sorted order; not what notebooks keep there for themselves."""
     digest = hashlib.sha256()
-    for file in sorted(p for p in data.rglob("*") if p.is_file()):
+    for file in sorted(p for p in data.rglob("*") if p.is_file() and p.suffix != ".pt"):
         digest.update(file.relative_to(data).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 

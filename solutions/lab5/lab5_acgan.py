@@ -279,7 +279,7 @@ def prompt_score(network, seeds=8):
 # %% [markdown]
 # The handouts of this lab have often told students to load the pictures, which are 320×240, with `CenterCrop(240)`, since
 # square pictures are convenient. That cuts off 40 columns at either side. Given: what is left of the scenes, and what the
-# classifier still finds in them. This notebook's pictures hold the whole scene, resized.
+# classifier, trained on whole scenes, still finds in them. This notebook's pictures hold the whole scene, resized.
 
 # %% tags=["optional"]
 if TRAIN:
