@@ -121,7 +121,7 @@ class Scorer:
         return score.apply_needs(self.task, rows)
 
     def flags(self, metrics: Mapping[str, Metric], rows: Sequence[CriterionResult]) -> tuple[Flag, ...]:
-        """Flags that hold the score where more images than chance allows are copies of real ones, or of each other.
+        """Flags where more images than chance allows are copies of real ones, which hold the score, or of each other.
 
         Images that earn nothing need not be looked at for repeats: broken generators repeat themselves too.
         """
@@ -134,11 +134,7 @@ class Scorer:
             )
             flags.append(Flag(code="memorisation", message=message, holds=True))
         if _flagged(repeated) and earned(rows):
-            message = (
-                f"{repeated.value:.1%} of the images are as close to another one as copies are; of a generator's images next to "
-                "none are: they may come out of a table, or of a generator that collapsed"
-            )
-            flags.append(Flag(code="repeats", message=message, holds=True))
+            flags.append(_repeating(repeated.value, self.task))
         return tuple(flags)
 
     def describe(self, images: Images) -> Description | None:
@@ -161,6 +157,16 @@ class Scorer:
                 for name, seen in zip(names, by_label(probabilities, asked), strict=True)
             ),
         )
+
+
+def _repeating(share: float, task: Task) -> Flag:
+    """Images of a prompt that are alike hold nothing: that a generator listens to the labels alone is how honest ones go wrong."""
+    found = f"{share:.1%} of the images are as close to another one as copies are"
+    if task.prompt_sets is not None:
+        message = f"{found}: the generator draws nearly the same image for a prompt, whatever the noise (no points lost)"
+        return Flag(code="repeats", message=message)
+    message = f"{found}; of a generator's images next to none are: they may come out of a table, or of a generator that collapsed"
+    return Flag(code="repeats", message=message, holds=True)
 
 
 def _prompt(prompt_set: str, seen: PromptSeen, names: Sequence[str]) -> PromptResult:

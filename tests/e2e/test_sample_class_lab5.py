@@ -10,6 +10,7 @@ from sample_class import make_class
 from students.lab5 import CLASS
 
 from grader.models import Status, SubmissionResult, TaskResult
+from grader.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -31,8 +32,10 @@ def results(lab: Path) -> dict[str, SubmissionResult]:
         [sys.executable, "-m", "grader", "run", str(lab), "--workers", workers], capture_output=True, text=True, timeout=1800
     )
     assert finished.returncode == 0, finished.stderr + finished.stdout
-    found = [SubmissionResult.model_validate_json(path.read_text()) for path in lab.glob("results/*/report.json")]
-    return {result.student: result for result in found}
+    store = Store(lab / "grades.db")  # report.json is for students: it says less of flags
+    found = {result.student: result for result in store.newest("lab5")}
+    store.close()
+    return found
 
 
 def task(results: dict[str, SubmissionResult], student: str, index: int = CDCGAN) -> TaskResult:
@@ -81,7 +84,8 @@ def test_honest_students_are_not_held(results: dict[str, SubmissionResult]) -> N
     for student in ("02", "03", "05"):
         for index in (CDCGAN, ACGAN):
             assert task(results, student, index).status == Status.GRADED
-            assert codes(task(results, student, index)) == set()
+            assert codes(task(results, student, index)) <= {"repeats"}
+    assert codes(task(results, "02")) == set()
 
 
 @pytest.mark.parametrize("index", [CDCGAN, ACGAN])

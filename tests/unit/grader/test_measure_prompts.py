@@ -80,7 +80,9 @@ def test_prompts_in_another_order_find_little(scorer: Scorer, images: NDArray[np
 
 def test_copies_and_repeats_are_flagged(scorer: Scorer, images: NDArray[np.uint8]) -> None:
     metrics = scorer.measure(images)
-    assert [flag.code for flag in scorer.flags(metrics, scorer.score(metrics))] == ["memorisation", "repeats"]
+    flags = scorer.flags(metrics, scorer.score(metrics))
+    assert [(flag.code, flag.holds) for flag in flags] == [("memorisation", True), ("repeats", False)]
+    assert "whatever the noise" in flags[1].message
 
 
 def test_the_result_says_what_was_seen_of_each_prompt_and_label(scorer: Scorer, images: NDArray[np.uint8]) -> None:
