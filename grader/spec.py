@@ -179,6 +179,11 @@ class Task(Table):
                 f"task {self.id}: conditional = true needs the names of the classes and samples in equal shares; found "
                 f"{len(self.classes)} classes and samples = {self.samples}"
             )
+        if len(self.asked) < len(self.prompts):
+            raise ValueError(
+                f"task {self.id}: the files in prompts, {', '.join(self.prompts)} are not one set each: the names must differ in more "
+                "than - and _"
+            )
         if self.prompt_sets is not None and (self.conditional or self.samples % self.prompt_sets.count):
             raise ValueError(
                 f"task {self.id}: prompts need samples that are a multiple of their number, {self.prompt_sets.count}, and no "

@@ -108,12 +108,19 @@ def test_a_missing_file_is_named(folder: Path) -> None:
         ("samples = 10", "samples = 12", "a multiple of their number, 5, and no `conditional`; found samples = 12"),
         ("samples = 10", "samples = 30\nconditional = true", "prompts need samples"),
         ('prompts = ["test.json", "new_test.json"]', "prompts = 3", r"task\[0\].prompts"),
+        ('"new_test.json"]', '"new_test.json", "test.json"]', "test.json, new_test.json, test.json are not one set each"),
+        (
+            '["test.json", "new_test.json"]',
+            '["new_test.json", "new-test.json"]',
+            "new_test.json, new-test.json are not one set each",
+        ),
         ('prompts = ["test.json", "new_test.json"]', 'prompts = ["../test.json"]', r"prompts\[0\]"),
         ("samples = 10", 'samples = 10\nasked = { test = [["red cube"]] }', "`asked` stands in a task"),
     ],
 )
 def test_lab_toml_must_fit_its_prompts(folder: Path, old: str, new: str, message: str) -> None:
     assert old in LAB
+    (folder / "new-test.json").write_text(json.dumps(TEST))
     (folder / "lab.toml").write_text(LAB.replace(old, new))
     with pytest.raises(SpecError, match=message):
         load_spec(folder / "lab.toml")
