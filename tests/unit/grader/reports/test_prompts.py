@@ -74,6 +74,15 @@ def test_each_prompt_has_its_labels_with_shares_and_what_was_seen_besides(result
         assert said in text.replace("\xa0", " "), said
 
 
+def test_only_labels_asked_for_are_coloured_by_how_often_they_were_found(result: TaskResult) -> None:
+    extra = PromptResult(set="test", found={"red cube": 1.0}, unasked={"gray cube": 1.0})
+    html = student.render(submission("ada", result.model_copy(update={"prompts": (extra,)})), {})
+    assert re.findall(r'<span class="seen">([a-z ]+) <b( class="[a-z]+")?>100', html) == [
+        ("red cube", ' class="all"'),
+        ("gray cube", ""),
+    ]
+
+
 def test_each_prompt_shows_its_row_of_the_sets_one_picture(result: TaskResult) -> None:
     html = student.render(submission("ada", result), ARTIFACTS)
     assert re.findall(r'viewBox="(0 \d+ 4 1)"', html) == ["0 0 4 1", "0 1 4 1", "0 0 4 1"]
