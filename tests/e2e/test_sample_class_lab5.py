@@ -114,7 +114,7 @@ def test_stored_renders_are_held_beside_what_they_copy(results: dict[str, Submis
     stored = task(results, "07")
     assert stored.status == Status.HELD
     assert {"memorisation", "repeats"} <= codes(stored)
-    assert value(stored, ACCURACIES[0]) > 0.8
+    assert value(stored, ACCURACIES[0]) > 0.7
     page = (lab / "results" / "07-stored-renders" / "report.html").read_text()
     assert "nearest images of the data set" in page
     missing = task(results, "07", ACGAN)
