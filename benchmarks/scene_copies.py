@@ -18,12 +18,15 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "benchmarks")]
 
-from datasets import iclevr
-from evaluator.arrays import Bytes
-from evaluator.neighbours import nearest
-from evaluator.pack import Pack, public_pack
+from degradations import to_bytes, with_noise  # noqa: E402
+
+from datasets import iclevr  # noqa: E402
+from evaluator.arrays import Bytes  # noqa: E402
+from evaluator.neighbours import nearest  # noqa: E402
+from evaluator.pack import Pack, public_pack  # noqa: E402
 
 BODIES = 3
 EDGE = 3
@@ -47,23 +50,14 @@ def jpeg(images: Bytes, quality: int) -> Bytes:
     return np.stack([once(image) for image in images])
 
 
-def noisy(images: Bytes, deviation: float) -> Bytes:
-    """With normal noise of that part of the full range."""
-    return as_bytes(images + np.random.default_rng(1).normal(0, 255 * deviation, images.shape))
-
-
-def as_bytes(images: np.ndarray) -> Bytes:
-    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
-
-
 DISGUISES: dict[str, Callable[[Bytes], Bytes]] = {
     "as they are": lambda images: images,
     "mirrored": lambda images: images[..., ::-1],
     "moved by 1 pixel": lambda images: moved(images, 0, 1),
     "moved by 2 pixels both ways": lambda images: moved(images, 2, -2),
-    "20 levels brighter": lambda images: as_bytes(images.astype(float) + 20),
-    "darkened to 80 %": lambda images: as_bytes(images * 0.8),
-    "noise of σ = .02": lambda images: noisy(images, 0.02),
+    "20 levels brighter": lambda images: to_bytes(images.astype(float) + 20),
+    "darkened to 80 %": lambda images: to_bytes(images * 0.8),
+    "noise of σ = .02": lambda images: with_noise(images, 0.02 * 255),
     "JPEG 50": lambda images: jpeg(images, 50),
     "mirrored, moved by 1 pixel, JPEG 50": lambda images: jpeg(moved(images[..., ::-1], 1, 1), 50),
     "moved by 2 pixels, black at the edge": lambda images: moved(images, -2, 2, "constant"),

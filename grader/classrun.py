@@ -16,7 +16,7 @@ from grader.errors import CourseError, NotebookError, SandboxError, UsageError
 from grader.faults import disk_faults
 from grader.intake import Handin
 from grader.lookalike import load_fingerprints
-from grader.measure import expect_measurable
+from grader.measure import expect_fitting, expect_measurable
 from grader.members import by_person, for_members, owner
 from grader.models import Status, SubmissionResult
 from grader.notebook import Notebook, parse
@@ -96,10 +96,13 @@ def grade_class(
 
 
 def _grader(lab: LabFolder, sandbox: Sandbox, device: str) -> Grader:
+    known = {t.dataset: packs.find(lab.course, t.dataset) for t in lab.spec.task}
+    for task in lab.spec.task:
+        expect_fitting(task, known[task.dataset])
     return Grader(
         lab=lab,
         templates={t.id: _template(lab, t) for t in lab.spec.task},
-        packs={t.dataset: packs.find(lab.course, t.dataset) for t in lab.spec.task},
+        packs=known,
         sandbox=sandbox,
         device=device,
         published=load_fingerprints(lab.fingerprints),

@@ -20,6 +20,8 @@ SMALL = 56
 """Pixels a side up to which images are enlarged; of larger ones fewer are shown, in few colours."""
 SHOWN_LARGE = 32
 COLOURS = 128
+EMPTY = 64
+"""Grey level of a place without an image."""
 COLUMNS = 8
 SHOWN_BY_CLASS = 4
 """Rows of a grid with a column for each class."""
@@ -98,11 +100,14 @@ def _of_prompts(images: Images, task: Task) -> list[Artifact]:
         return []
     found = []
     for name, prompts in task.prompt_sets.sets.items():
-        first = task.prompt_sets.rows(name, len(prompts) * IMAGES, len(images))
-        chosen = images[first.reshape(IMAGES, -1).T[:ROWS].ravel()]
+        seeds = min(IMAGES, len(images) // task.prompt_sets.count)
+        first = task.prompt_sets.rows(name, len(prompts) * seeds, len(images)).reshape(seeds, -1).T[:ROWS]
+        table = np.full((len(first), IMAGES, *images.shape[1:]), EMPTY, np.uint8)
+        table[:, :seeds] = images[first]
+        chosen = table.reshape(-1, *images.shape[1:])
         step = -(-task.shape[-1] * ROWS // MAX_SIDE)  # every how manieth pixel, so that the picture is admissible
         data = strips(chosen[..., ::step, ::step], IMAGES)
-        caption = f"the first {IMAGES} samples of each prompt"
+        caption = f"the first {seeds} samples of each prompt"
         found.append(Artifact(name=f"prompts-{name}.jpg", media_type="image/jpeg", data=data, caption=caption))
     return found
 

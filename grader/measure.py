@@ -55,6 +55,24 @@ def expect_measurable(task: Task) -> None:
             raise SpecError(f"lab.toml: task {task.id}: {text} takes {name.n} images, but samples = {task.samples}")
 
 
+def expect_fitting(task: Task, pack: Pack) -> None:
+    """Check that a pack knows the labels that the task asks for.
+
+    Raises:
+        SpecError: not so; lab.toml must be changed, or the pack.
+    """
+    if task.prompt_sets is not None and not pack.multi_label:
+        raise SpecError(
+            f"lab.toml: task {task.id}: prompts ask for several labels an image, and {pack.card.name}, the pack of {task.dataset}, "
+            "knows images of one class each"
+        )
+    if task.classes and len(task.classes) != pack.classes:
+        raise SpecError(
+            f"lab.toml: task {task.id}: classes names {len(task.classes)}, and the classifier of {pack.card.name}, the pack of "
+            f"{task.dataset}, tells {pack.classes} apart"
+        )
+
+
 def measured(task: Task) -> list[str]:
     """Names of all metrics of a task: those that bring points, those that are only shown, and those that are looked at for flags."""
     return list(dict.fromkeys([*(c.metric for c in task.metrics), *task.report, *looked_at(task)]))

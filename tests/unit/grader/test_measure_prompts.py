@@ -10,8 +10,8 @@ from PIL import Image
 
 from evaluator.pack import Pack, public_pack
 from grader.errors import SpecError
-from grader.gallery import pictures, shown
-from grader.measure import Scorer, expect_measurable, measured
+from grader.gallery import EMPTY, pictures, shown
+from grader.measure import Scorer, expect_fitting, expect_measurable, measured
 from grader.models import Status, TaskResult
 from grader.reports.prompts import IMAGES
 from grader.spec import MetricCriterion, Task
@@ -121,6 +121,18 @@ def test_the_pictures_have_a_row_for_each_prompt(scorer: Scorer, images: NDArray
     assert shown(task) == 32
 
 
+def test_a_prompt_of_fewer_samples_leaves_places_empty(
+    scorer: Scorer, images: NDArray[np.uint8], iclevr: Pack, tmp_path: Path
+) -> None:
+    result = TaskResult(task="cdcgan", title="", status=Status.GRADED, max_score=1)
+    grading = TaskGrading(result, scorer=scorer, images=images)
+    found = {artifact.name: artifact for artifact in pictures(grading, iclevr, tmp_path / "none.png")}
+    pixels = np.asarray(Image.open(io.BytesIO(found["prompts-test.jpg"].data)).convert("RGB")).astype(int)
+    assert pixels.shape == (20 * 64, IMAGES * 64, 3)
+    assert np.abs(pixels[:64, 64:128] - images[40].transpose(1, 2, 0)).mean() < 12
+    assert np.abs(pixels[:, 140:] - EMPTY).max() < 4
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
@@ -140,3 +152,14 @@ def test_what_cannot_be_measured_is_refused(task: Task, metric: str, message: st
 def test_a_task_without_prompts_has_no_metrics_of_labels(task: Task) -> None:
     with pytest.raises(SpecError, match="there are none: `prompts` names no file"):
         expect_measurable(task.model_copy(update={"asked": {}}))
+
+
+def test_a_task_must_fit_its_pack(task: Task, vanilla: Task, pack: Pack, iclevr: Pack) -> None:
+    expect_fitting(task, iclevr)
+    expect_fitting(vanilla, pack)
+    with pytest.raises(SpecError, match="mnist-public, the pack of iclevr, knows images of one class each"):
+        expect_fitting(task, pack)
+    with pytest.raises(
+        SpecError, match="classes names 10, and the classifier of iclevr-public, the pack of mnist, tells 24 apart"
+    ):
+        expect_fitting(vanilla, iclevr)
