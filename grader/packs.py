@@ -143,6 +143,8 @@ def build(dataset: str, out: Path, data: Path | None, *, seed: int | None, publi
     Raises:
         UsageError: the raw data or the course's classifier are missing or damaged, or the pack cannot be written.
     """
+    if evaluator is not None and dataset != IMPORTED:
+        raise UsageError(f"{dataset}: leave --evaluator out; courses hand out a classifier of {IMPORTED} only")
     raw = _load(dataset, data)
     from evaluator.packs.build import build as build_pack  # torch, which takes seconds to import and nothing else here needs
     from evaluator.packs.courses import course_network

@@ -37,8 +37,16 @@ def _state(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise PackError(f"{path} does not exist: expected the course's classifier, checkpoint.pth") from None
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise PackError(f"{path}: cannot be read as tensors ({next(iter(str(error).splitlines()), 'it is empty')})") from error
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:  # its text would advise to trust the file
+        raise PackError(
+            f"{path}: cannot be read as tensors: expected a file of tensors alone, as torch.save writes it"
+        ) from error
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise PackError(f"{path}: expected a dictionary with the state dict `model`")

@@ -69,6 +69,11 @@ def test_a_rendered_folder_is_imported(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "iclevr" / "iclevr.npz").is_file()
 
 
+def test_a_courses_classifier_is_of_one_data_set(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="mnist: leave --evaluator out"):
+        packs.build("mnist", tmp_path / "pack", tmp_path, seed=1, public=True, evaluator=tmp_path / "checkpoint.pth")
+
+
 def test_a_folder_that_exists_is_not_rendered_into(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists: name a folder that does not"):
         packs.render_data(tmp_path, scenes=1, seed=0, metal=False)
