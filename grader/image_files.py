@@ -152,7 +152,7 @@ def _archive(path: Path) -> ImageFile:
     if len(images) != 1:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise UsageError(f"{path} holds {shapes or 'nothing'}; expected one array of images, and perhaps one of labels")
-    labels = [array for array in arrays.values() if array.ndim == 1 and len(array) == len(images[0])]
+    labels = [array for array in arrays.values() if array.ndim in (1, 2) and len(array) == len(images[0])]
     return _shuffled(_channels_first(images[0], str(path)), labels[0] if labels else None)
 
 

@@ -2,7 +2,7 @@
 
     python solutions/sample_class.py make lab8                  make the lab folder lab8/ with all submissions
     python solutions/sample_class.py demo lab5 --workers 2      the same in lab5/, graded while a server shares the linked checkpoints
-    python solutions/sample_class.py train --data D --out RUNS  train lab 8's students' checkpoints again (needs both data sets)
+    python solutions/sample_class.py train --data D --out RUNS  train the students' checkpoints again (needs the data sets)
 
 Every submission is a template with its TODOs filled, as a student would, with a checkpoint beside it or behind a link. The links lead to a
 server on this machine that behaves like Google Drive. The plain student's networks are smaller than the reference's; `early` and `mid` are
@@ -50,8 +50,15 @@ late_days = 0
 penalty_per_day = 0.1
 """
 
-SAVES = {"vanilla": {"early": 1, "mid": 3, "typical": 13}, "cwgan": {"early": 2, "mid": 4, "typical": 11}}
-"""Which save of the plain student's run each checkpoint is: three within the first epoch, then one an epoch."""
+SAVES: Mapping[str, Mapping[str, int]] = {
+    "lab8_vanilla": {"vanilla_early": 1, "vanilla_mid": 3, "vanilla_typical": 13},
+    "lab8_cwgan": {"cwgan_early": 2, "cwgan_mid": 4, "cwgan_typical": 11},
+    "lab5_cdcgan": {"early": 1, "mid": 6},
+}
+"""Which save of the plain student's run of a notebook each checkpoint is: in lab 8 three within the first epoch, then one an epoch.
+
+Lab 5's are good for both tasks, whose generators are the same.
+"""
 
 
 def script(lab: str, task: str) -> Path:
@@ -176,16 +183,15 @@ def demo(lab: Path, workers: int) -> int:
 
 
 def train_students(data: Path, out: Path, device: str) -> None:
-    """Run the notebooks of lab 8's plain student, and keep their checkpoints by the number of saves so far."""
-    kept, plain = references("lab8") / "students", lab8.SAMPLE.plain
-    for task, saves in SAVES.items():
-        run = out / task
-        execute(fill(template_notebook(script("lab8", task)), plain[task]), f"lab8_{task}", run, data, device)
+    """Run the plain students' notebooks, and keep their checkpoints by the number of saves so far."""
+    for notebook, saves in SAVES.items():
+        lab, _, task = notebook.partition("_")
+        execute(fill(template_notebook(script(lab, task)), SAMPLES[lab].plain[task]), notebook, out / notebook, data, device)
         for name, save in saves.items():
-            store_half(run / "history" / f"{save:03d}.pt", kept / f"{task}_{name}.pt")
+            store_half(out / notebook / "history" / f"{save:03d}.pt", references(lab) / "students" / f"{name}.pt")
     flipped = fill(template_notebook(script("lab8", "cwgan")), {**cwgan.PLAIN, **cwgan.SIGN_FLIPPED})
     execute(flipped, "lab8_cwgan", out / "flipped", data, device)
-    store_half(out / "flipped" / "checkpoints" / "handin.pt", kept / "cwgan_flipped.pt")
+    store_half(out / "flipped" / "checkpoints" / "handin.pt", references("lab8") / "students" / "cwgan_flipped.pt")
 
 
 def main() -> None:
@@ -197,7 +203,9 @@ def main() -> None:
         command.add_argument("lab", type=Path, help=f"folder to make; the last part of its path must be {' or '.join(SAMPLES)}")
     grading.add_argument("--workers", type=int, default=1)
     training = commands.add_parser("train", help="train the students' checkpoints again")
-    training.add_argument("--data", type=Path, required=True, help="folder of `grader data get` with both data sets")
+    training.add_argument(
+        "--data", type=Path, required=True, help="folder of `grader data get` with mnist, fashion_mnist and iclevr"
+    )
     training.add_argument("--out", type=Path, required=True, help="run folder; used again to resume")
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()

@@ -85,6 +85,14 @@ def test_labels_lie_beside_the_images_in_an_npz(tmp_path: Path, grey: np.ndarray
     assert np.array_equal(found.labels, order(N))
 
 
+def test_several_labels_an_image_lie_there_as_rows(tmp_path: Path, grey: np.ndarray) -> None:
+    rows = np.arange(N * 4).reshape(N, 4) % 2
+    np.savez(tmp_path / "s.npz", grey, rows)
+    found = read(tmp_path / "s.npz")
+    assert found.labels is not None
+    assert np.array_equal(found.labels, rows[order(N)])
+
+
 def test_labels_from_files(tmp_path: Path) -> None:
     np.save(tmp_path / "labels.npy", np.arange(3))
     (tmp_path / "labels.txt").write_text("0\n1\n2\n")
