@@ -90,15 +90,28 @@ def test_honest_students_are_not_held(results: dict[str, SubmissionResult]) -> N
 @pytest.mark.parametrize("index", [CDCGAN, ACGAN])
 def test_a_generator_that_ignores_the_labels_gets_what_chance_gives(results: dict[str, SubmissionResult], index: int) -> None:
     blind = task(results, "04", index)
-    assert codes(blind) == {"class-ignored"}
+    assert "class-ignored" in codes(blind)
     assert all(value(blind, metric) < 0.2 for metric in ACCURACIES)
 
 
-def test_right_colours_in_wrong_shapes_are_seen_for_what_they_are(results: dict[str, SubmissionResult]) -> None:
-    swapped, mid = task(results, "05"), task(results, "02")
-    assert value(swapped, ACCURACIES[0]) < value(mid, ACCURACIES[0]) / 2
-    red_cubes = next(prompt for prompt in swapped.prompts if list(prompt.found) == ["red cube"])
-    assert red_cubes.unasked.get("red sphere", 0) > red_cubes.found["red cube"]
+def right_and_other_shapes(result: TaskResult) -> tuple[float, float]:
+    """Of prompts for one object: mean share of images with it, and mean count of objects of its colour in another shape."""
+    singles = [prompt for prompt in result.prompts if len(prompt.found) == 1]
+    right = sum(sum(prompt.found.values()) for prompt in singles)
+    colours = [next(iter(prompt.found)).split()[0] for prompt in singles]
+    pairs = zip(singles, colours, strict=True)
+    other = sum(share for prompt, colour in pairs for label, share in prompt.unasked.items() if label.split()[0] == colour)
+    return right / len(singles), other / len(singles)
+
+
+@pytest.mark.parametrize("index", [CDCGAN, ACGAN])
+def test_right_colours_in_wrong_shapes_are_seen_for_what_they_are(results: dict[str, SubmissionResult], index: int) -> None:
+    swapped, mid = task(results, "05", index), task(results, "02", index)
+    assert value(swapped, ACCURACIES[0]) < value(mid, ACCURACIES[0]) * 0.6
+    right, other = right_and_other_shapes(swapped)
+    assert other > 1.5 * right
+    right, other = right_and_other_shapes(mid)
+    assert right > other
 
 
 def test_one_image_a_prompt_is_a_zero_for_the_images(results: dict[str, SubmissionResult]) -> None:
