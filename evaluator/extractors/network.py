@@ -18,6 +18,7 @@ from evaluator.arrays import Bytes, Features, Floats
 from evaluator.extractors.classifier import Classifier
 from evaluator.extractors.resnet import Architecture, ResNet
 from evaluator.extractors.rounding import expanded
+from evaluator.extractors.vgg import Vgg
 from evaluator.images import Images
 
 BATCH = 250
@@ -51,7 +52,7 @@ def normalise(network: Network, images: Bytes) -> None:
     network.shrink(total / network.head.in_features)
 
 
-def restored(weights: Mapping[str, NDArray[np.generic]]) -> Classifier | ResNet:
+def restored(weights: Mapping[str, NDArray[np.generic]]) -> Classifier | ResNet | Vgg:
     """The network with the weights, arrays by name, that a pack keeps; ready to extract. Raises KeyError where it is none of ours."""
     state = {name: torch.from_numpy(array) for name, array in expanded(weights).items()}
     network = _network(state)
@@ -60,9 +61,11 @@ def restored(weights: Mapping[str, NDArray[np.generic]]) -> Classifier | ResNet:
     return network.eval()
 
 
-def _network(state: Mapping[str, Tensor]) -> Classifier | ResNet:
+def _network(state: Mapping[str, Tensor]) -> Classifier | ResNet | Vgg:
     if "layer1.0.conv1.weight" in state:
         return ResNet(Architecture.of(state))
+    if "whitening.weight" in state:
+        return Vgg.of(state)
     return Classifier(fine=state["body.0.weight"].shape[-1] == 3)  # the kernel of the first layer tells the small ones apart
 
 

@@ -14,16 +14,20 @@ from torch.nn import functional
 from evaluator.errors import PackError
 from evaluator.extractors.classifier import Classifier
 from evaluator.extractors.resnet import Architecture, ResNet
+from evaluator.extractors.vgg import Vgg
 
 Distortion = Callable[[Tensor, torch.Generator], Tensor]
 """From images, float (n, channels, side, side) in [0, 1], to others of the same classes, at random."""
+
+
+_HIDDEN = 8
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A classifier's network and training."""
 
-    network: Callable[[], Classifier | ResNet]
+    network: Callable[[], Classifier | ResNet | Vgg]
     epochs: int
     distorted: Distortion
     batch: int = 125
@@ -31,6 +35,8 @@ class Recipe:
     """Whether to compute in bfloat16 where the processor can; weights and losses stay in single precision."""
     compact: bool = False
     """Whether the pack keeps convolutions in a byte a weight, instead of half precision."""
+    smoothing: float = 0.0
+    """How much of a class's target is shared among all classes (Szegedy et al., CVPR 2016)."""
     together: int = 1
     """Images in a row that belong together, as those of a scene."""
 
@@ -60,6 +66,15 @@ def mirrored_scenes(images: Tensor, random: torch.Generator) -> Tensor:
     return _mirrored(images, random, reach=3, beyond="replicate")
 
 
+def mirrored_photographs(images: Tensor, random: torch.Generator) -> Tensor:
+    """Mirror every second image, shift by up to 2 pixels, and hide a square of 8 pixels (DeVries and Taylor 2017)."""
+    shown = _mirrored(images, random, reach=2, beyond="reflect")
+    n, _, side, _ = shown.shape
+    corner = torch.randint(-_HIDDEN + 1, side, (2, n, 1), generator=random)
+    inside = (torch.arange(side) >= corner) & (torch.arange(side) < corner + _HIDDEN)
+    return shown.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0.5)
+
+
 def _mirrored(images: Tensor, random: torch.Generator, *, reach: int, beyond: str) -> Tensor:
     n, channels, side = images.shape[:3]
     turned = torch.rand(n, generator=random) < 0.5
@@ -80,6 +95,9 @@ RECIPES = {
         lower_precision=True,
         compact=True,
         together=3,
+    ),
+    "cifar10": Recipe(
+        Vgg, epochs=24, distorted=mirrored_photographs, lower_precision=True, compact=True, smoothing=0.1
     ),
 }
 

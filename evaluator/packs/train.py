@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,15 +13,18 @@ from torch.nn import functional
 from evaluator.arrays import Bytes
 from evaluator.extractors.classifier import Classifier
 from evaluator.extractors.resnet import ResNet
+from evaluator.extractors.vgg import Vgg
 from evaluator.packs.recipes import Recipe
 
 PEAK_RATE = 3e-3
+_PATCHES_OF = 2_000
+"""Images whose patches a first layer that whitens is set from."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, steps done and steps in all."""
 
 
-def train(images: Bytes, labels: Bytes, recipe: Recipe, *, seed: int, progress: Progress | None = None) -> Classifier | ResNet:
+def train(images: Bytes, labels: Bytes, recipe: Recipe, *, seed: int, progress: Progress | None = None) -> Classifier | ResNet | Vgg:
     """Train a recipe's network on images, uint8 (n, side, side) or (n, 3, side, side).
 
     With labels uint8 (n,), the classes, it learns to tell classes apart; with (n, classes) of 0 and 1, each label by itself.
@@ -35,7 +39,9 @@ def train(images: Bytes, labels: Bytes, recipe: Recipe, *, seed: int, progress: 
     x = torch.tensor(images)
     x = x.unsqueeze(1) if x.ndim == 3 else x
     y = torch.tensor(labels)
-    loss_of = _class_loss if y.ndim == 1 else _label_loss
+    if isinstance(network, Vgg):
+        network.whiten(x[:_PATCHES_OF].float() / 255)
+    loss_of = partial(_class_loss, smoothing=recipe.smoothing) if y.ndim == 1 else _label_loss
     batch = min(recipe.batch, len(x))
     steps_per_epoch = len(x) // batch
     steps = recipe.epochs * steps_per_epoch
@@ -60,8 +66,8 @@ def train(images: Bytes, labels: Bytes, recipe: Recipe, *, seed: int, progress: 
     return network.eval()
 
 
-def _class_loss(scores: Tensor, classes: Tensor) -> Tensor:
-    return functional.cross_entropy(scores, classes.long())
+def _class_loss(scores: Tensor, classes: Tensor, smoothing: float) -> Tensor:
+    return functional.cross_entropy(scores, classes.long(), label_smoothing=smoothing)
 
 
 def _label_loss(scores: Tensor, labels: Tensor) -> Tensor:
