@@ -5,7 +5,8 @@ what is fainter than compression makes; it is moved so that its centre of mass i
 of it reaches to the left, and divided by its length. A copy that was inverted, moved by a pixel or two, mirrored, brightened or
 compressed is still a copy. The result is projected on the leading principal components of the real images, scaled to the
 same variance in each, and rounded to int8. Distances between codes are sums of squares of small integers, exact in float32,
-hence the same on every machine. Pictures in colour have a form of their own (`evaluator.scenes`).
+hence the same on every machine. Pictures in colour have forms of their own: scenes of things before a backdrop (`evaluator.scenes`),
+and photographs, which have one class each (`evaluator.photographs`).
 
 What it does not recognise: a copy that is rotated, stretched or blurred by a pixel or more, or that lost what lay at the
 frame when it was moved.
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator import scenes
+from evaluator import photographs, scenes
 from evaluator.arrays import Bytes, Floats, Integers
 from evaluator.images import chunks
 
@@ -42,11 +43,16 @@ class Projection:
     axes: Floats
     """(pixels, components), scaled to give a standard deviation of 32 levels each."""
 
+    @property
+    def of_photographs(self) -> bool:
+        """Whether it is that of photographs in colour: their form has a size of its own."""
+        return len(self.mean) == 3 * photographs.SIDE**2
+
     def encode(self, images: Bytes) -> Codes:
         """Codes, int8 (n, components), of images, uint8 (n, side, side) or (n, 3, side, side)."""
         codes = np.empty((len(images), self.axes.shape[1]), dtype=np.int8)
         for rows in chunks(len(images), 2000):
-            flat = canonical(images[rows]).reshape(rows.stop - rows.start, -1)
+            flat = canonical(images[rows], of_photographs=self.of_photographs).reshape(rows.stop - rows.start, -1)
             codes[rows] = np.clip(np.rint((flat - self.mean) @ self.axes), -127, 127)
         return codes
 
@@ -58,7 +64,8 @@ class Projection:
         # the axes are orthogonal: dividing by their squared lengths turns the projection around
         flat = self.mean + codes @ (self.axes / np.square(self.axes).sum(axis=0)).T
         if len(shape) == 3:
-            return scenes.enlarged(flat.reshape(-1, 3, scenes.SIDE, scenes.SIDE), shape[-1])
+            form = math.isqrt(len(self.mean) // 3)
+            return scenes.enlarged(flat.reshape(-1, 3, form, form), shape[-1])
         side = math.isqrt(len(self.mean))
         flat = np.maximum(flat, 0)
         white = np.maximum(flat.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
@@ -66,20 +73,20 @@ class Projection:
         return images
 
 
-def fit(images: Bytes) -> Projection:
+def fit(images: Bytes, *, of_photographs: bool = False) -> Projection:
     """Principal components of the canonical form of images, uint8 (n, side, side) or (n, 3, side, side), n > 24."""
-    flat = canonical(images).reshape(len(images), -1)
+    flat = canonical(images, of_photographs=of_photographs).reshape(len(images), -1)
     mean = flat.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(flat, rowvar=False))
     leading = slice(-1, -COMPONENTS - 1, -1)
     return Projection(mean, vectors[:, leading] * LEVELS_PER_DEVIATION / np.sqrt(values[leading]))
 
 
-def canonical(images: Bytes) -> Floats:
+def canonical(images: Bytes, *, of_photographs: bool = False) -> Floats:
     """The form of images in which copies agree, float64: of grey ones, uint8 (n, side, side), the same shape, of length 1, or 0 if
-    blank; of pictures in colour that of `evaluator.scenes`."""
+    blank; of pictures in colour that of `evaluator.photographs` or of `evaluator.scenes`."""
     if images.ndim == 4:
-        return scenes.canonical(images)
+        return photographs.canonical(images) if of_photographs else scenes.canonical(images)
     moved = _one_way(centred(foreground(images)))
     length = np.sqrt(np.square(moved).sum(axis=(1, 2), keepdims=True))
     unit: Floats = moved / np.maximum(length, 1)  # in grey levels: what is shorter than 1 is blank

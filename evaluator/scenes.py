@@ -37,10 +37,10 @@ def canonical(images: Bytes) -> Floats:
 
 
 def enlarged(forms: Floats, side: int) -> Bytes:
-    """Forms (n, 3, SIDE, SIDE) as pictures to look at, uint8 (n, 3, side, side): their darkest pixel is black, the brightest white."""
+    """Forms (n, 3, k, k) as pictures to look at, uint8 (n, 3, side, side): their darkest pixel is black, the brightest white."""
     low, high = forms.min(axis=(1, 2, 3), keepdims=True), forms.max(axis=(1, 2, 3), keepdims=True)
     grey = np.rint(255 * (forms - low) / np.maximum(high - low, np.finfo(np.float64).tiny)).astype(np.uint8)
-    block = (side - 2 * (side // _CROP)) // SIDE
+    block = (side - 2 * (side // _CROP)) // forms.shape[-1]
     return np.pad(grey.repeat(block, axis=2).repeat(block, axis=3), ((0, 0), (0, 0), *[(side // _CROP,) * 2] * 2), mode="edge")
 
 
@@ -55,7 +55,7 @@ def _forms(pictures: Floats) -> Floats:
     plain = plain / np.maximum(np.sqrt(np.square(plain).mean(axis=(1, 2, 3), keepdims=True)), 1)
     moved = _reader(down, side)[:, None] @ plain @ _reader(right, side)[:, None].transpose(0, 1, 3, 2)
     brighter_left = behind.mean(axis=(1, 2)) @ place < 0
-    return _small(np.where(brighter_left[:, None, None, None], moved[..., ::-1], moved))
+    return small(np.where(brighter_left[:, None, None, None], moved[..., ::-1], moved), SIDE)
 
 
 def backdrop(pictures: Floats) -> Floats:
@@ -85,10 +85,10 @@ def _reader(by: Floats, side: int) -> Floats:
     return tent
 
 
-def _small(pictures: Floats) -> Floats:
-    """Without the frame's border, and made small by means of blocks."""
+def small(pictures: Floats, to: int) -> Floats:
+    """Pictures (n, channels, side, side) without a border of an eighth, made small by means of blocks: (n, channels, to, to)."""
     n, channels, side = pictures.shape[:3]
     border = side // _CROP
-    block = (side - 2 * border) // SIDE
+    block = (side - 2 * border) // to
     inner = pictures[:, :, border : side - border, border : side - border]
-    return np.asarray(inner.reshape(n, channels, SIDE, block, SIDE, block).mean(axis=(3, 5)))
+    return np.asarray(inner.reshape(n, channels, to, block, to, block).mean(axis=(3, 5)))

@@ -8,7 +8,7 @@ from evaluator.errors import EvaluatorError
 from evaluator.pack import public_pack
 from grader.errors import SandboxError
 from grader.models import Level
-from grader.packs import DATASETS, PACKED, data_folder
+from grader.packs import DATASETS, data_folder
 from grader.sandbox import choose
 from grader.sandbox.bubblewrap import HELP
 from grader.sandbox.gpu import visible
@@ -20,7 +20,7 @@ NEEDED_DISK = 2 * GIB
 
 def examine() -> list[str]:
     """One line for each thing that grading needs; lines that begin with `!` want attention."""
-    return [*_sandbox(), _limits(), _gpu(), _disk(), *(_pack(name) for name in PACKED), *(_data(name) for name in DATASETS)]
+    return [*_sandbox(), _limits(), _gpu(), _disk(), *(_pack(name) for name in DATASETS), *(_data(name) for name in DATASETS)]
 
 
 def _sandbox() -> list[str]:

@@ -40,7 +40,7 @@ def probe(images, labels):
         TRAIN=True, real_images=images.to(device), real_labels=(labels.long() if labels.ndim == 1 else labels).to(device), epochs=1,
         batch_size=len(images) // 2, critic_steps=1, generator_steps=1, path_to_checkpoint="smoke",
         generator=networks[0], discriminator=networks[1], optimizer_g=optimizers[0], optimizer_d=optimizers[1],
-        history={name: [] for name in ("generator", "real", "fake", "critic", "penalty", "labels", "score")},
+        history={name: [] for name in ("generator", "real", "fake", "critic", "penalty", "labels", "fid", "score")},
     )
     before = next(networks[0].parameters()).detach().flatten()[:256].clone()
     train()

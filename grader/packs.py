@@ -18,10 +18,8 @@ from evaluator.pack import PUBLIC, Pack, public_pack
 from grader.course import Course
 from grader.errors import CourseError, UsageError
 
-PACKED = ("mnist", "fashion_mnist", "iclevr")
-"""Data sets that there are public packs of, and private ones can be built for."""
-DATASETS = (*PACKED, "cifar10")
-"""Data sets that can be fetched and compared with."""
+DATASETS = ("mnist", "fashion_mnist", "iclevr", "cifar10")
+"""Data sets that can be fetched and compared with; there are public packs of them, and private ones can be built."""
 IMPORTED = "iclevr"
 """The data set that has no address to be fetched from: it is rendered, or imported from the folder that a course hands out."""
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from drive_server import Answer, DriveServer, file, missing, page, quota
-from students import cwgan, lab5, lab8
+from students import cwgan, lab5, lab8, lab9
 from students.work import SampleLab, Student, Work
 from train import execute, store_half
 
@@ -32,7 +32,7 @@ from grader.release import fill, solution_notebook, template_notebook
 from grader.spec import load_spec
 
 HERE = Path(__file__).parent
-SAMPLES: Mapping[str, SampleLab] = {sample.id: sample for sample in (lab5.SAMPLE, lab8.SAMPLE)}
+SAMPLES: Mapping[str, SampleLab] = {sample.id: sample for sample in (lab5.SAMPLE, lab8.SAMPLE, lab9.SAMPLE)}
 PORT = 8308
 """Of the server of the links, the same for every demo, so that a second one finds its links unchanged."""
 UNGRADED = {"12-nan-and-quota"}
@@ -54,6 +54,8 @@ SAVES: Mapping[str, Mapping[str, int]] = {
     "lab8_vanilla": {"vanilla_early": 1, "vanilla_mid": 3, "vanilla_typical": 13},
     "lab8_cwgan": {"cwgan_early": 2, "cwgan_mid": 4, "cwgan_typical": 11},
     "lab5_cdcgan": {"early": 1, "mid": 6},
+    "lab9_cdcgan": {"cdcgan_typical": 3},
+    "lab9_sngan": {"sngan_typical": 2},
 }
 """Which save of the plain student's run of a notebook each checkpoint is: in lab 8 three within the first epoch, then one an epoch.
 
@@ -204,7 +206,7 @@ def main() -> None:
     grading.add_argument("--workers", type=int, default=1)
     training = commands.add_parser("train", help="train the students' checkpoints again")
     training.add_argument(
-        "--data", type=Path, required=True, help="folder of `grader data get` with mnist, fashion_mnist and iclevr"
+        "--data", type=Path, required=True, help="folder of `grader data get` with mnist, fashion_mnist, iclevr and cifar10"
     )
     training.add_argument("--out", type=Path, required=True, help="run folder; used again to resume")
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

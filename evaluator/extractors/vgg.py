@@ -59,7 +59,9 @@ class Vgg(nn.Module):
         variances, directions = torch.linalg.eigh(patches.T.cov())
         filters = (directions / (variances + _FAINTEST).sqrt()).T.reshape(_WHITENED, 3, PATCH, PATCH).float()
         with torch.no_grad():
-            self.whitening.weight.copy_(torch.cat([filters, -filters]))  # what a rectifier takes of the one, it leaves of the other
+            self.whitening.weight.copy_(
+                torch.cat([filters, -filters])
+            )  # what a rectifier takes of the one, it leaves of the other
 
     def features(self, images: Tensor) -> Tensor:
         """Map images, float (n, 3, side, side) in [0, 1] with side ≥ 9, to features (n, D) ≥ 0, D the last width."""

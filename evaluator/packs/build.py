@@ -33,6 +33,8 @@ LEAST = 2_000
 """Images a split must have, for a hold-out subset of the size that submissions are measured at."""
 _PER_CLASS = 26
 """A sample of each class for reports, and enough in all (260) for two small training batches."""
+_IN_COLOUR = 12
+"""Samples of each class where they have three channels: as many bytes take fewer of them."""
 _OF_LABELS = 129
 """Samples where images have several labels: a multiple of the three images of a scene; larger pictures, so fewer of them."""
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -90,7 +92,9 @@ def build_around(
             progress(what, next(steps), 4)
 
     classifier = restored(weights)  # what follows is about the rounded weights
-    projection = fit(_spread(data.x_train, 20_000))
+    # where a picture in colour has one class, it is a photograph of one thing; with several labels, a scene before a backdrop
+    photographs = data.x_train.ndim == 4 and data.y_train.ndim == 1
+    projection = fit(_spread(data.x_train, 20_000), of_photographs=photographs)
     train_set = _real(data.x_train, data.y_train, classifier, projection)
     test_set = _real(data.x_test, data.y_test, classifier, projection)
     done("features")
@@ -198,9 +202,10 @@ def _tensors(weights: Weights, projection: Projection, train_set: Real, test_set
     }
     if test_set.labels.ndim == 2:
         return {**tensors, **deflated("samples", test_set.images[:_OF_LABELS]), "sample_labels": test_set.labels[:_OF_LABELS]}
-    shown = np.concatenate([np.flatnonzero(test_set.labels == k)[:_PER_CLASS] for k in range(CLASSES)])
-    for k, of_class in enumerate(test_set.by_class):
-        tensors |= tensors_of_moments(f"test.{k}", of_class)
+    of_class = _IN_COLOUR if test_set.images.ndim == 4 else _PER_CLASS
+    shown = np.concatenate([np.flatnonzero(test_set.labels == k)[:of_class] for k in range(CLASSES)])
+    for k, gaussian in enumerate(test_set.by_class):
+        tensors |= tensors_of_moments(f"test.{k}", gaussian)
     return {**tensors, **deflated("samples", test_set.images[shown]), "sample_labels": test_set.labels[shown]}
 
 

@@ -96,9 +96,7 @@ RECIPES = {
         compact=True,
         together=3,
     ),
-    "cifar10": Recipe(
-        Vgg, epochs=24, distorted=mirrored_photographs, lower_precision=True, compact=True, smoothing=0.1
-    ),
+    "cifar10": Recipe(Vgg, epochs=24, distorted=mirrored_photographs, lower_precision=True, compact=True, smoothing=0.1),
 }
 
 

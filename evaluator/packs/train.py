@@ -24,7 +24,9 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, steps done and steps in all."""
 
 
-def train(images: Bytes, labels: Bytes, recipe: Recipe, *, seed: int, progress: Progress | None = None) -> Classifier | ResNet | Vgg:
+def train(
+    images: Bytes, labels: Bytes, recipe: Recipe, *, seed: int, progress: Progress | None = None
+) -> Classifier | ResNet | Vgg:
     """Train a recipe's network on images, uint8 (n, side, side) or (n, 3, side, side).
 
     With labels uint8 (n,), the classes, it learns to tell classes apart; with (n, classes) of 0 and 1, each label by itself.
