@@ -7,7 +7,12 @@ UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 DEMO ?= lab8
 WORKERS ?= 2
 
-.PHONY: help install demo test test-fast test-slow hostile lint format docs lock clean
+DEVICE ?= cpu
+DATA ?= data
+RUNS ?= runs
+PACK ?= train-pack
+
+.PHONY: help install demo train-lab9 pack-train unpack-train test test-fast test-slow hostile lint format docs lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +33,16 @@ install: $(BIN)/grader  ## make .venv with the grader and everything that it nee
 
 demo: install  ## make a sample class in lab8/ and grade it
 	@$(BIN)/python solutions/sample_class.py demo $(DEMO) --workers $(WORKERS)
+
+train-lab9: install  ## train lab 9's reference models again: DEVICE=cuda, DATA= and RUNS= folders
+	@for task in sngan cdcgan; do $(BIN)/python solutions/train.py lab9/lab9_$$task --data $(DATA) --out $(RUNS)/lab9_$$task --device $(DEVICE) || exit; done
+
+pack-train: install  ## code, CIFAR-10 and Inception weights for a GPU machine without a network, in parts, in PACK=
+	@$(BIN)/python solutions/train_pack.py pack --data $(DATA) --to $(PACK)
+
+unpack-train:  ## there: unpack PACK= into RUNS= and train lab 9's second task, with torch, numpy and Pillow alone
+	@$(PYTHON) $(PACK)/unpack.py $(PACK) --to $(RUNS)
+	@$(PYTHON) $(RUNS)/code/solutions/train_alone.py lab9/lab9_sngan --data $(RUNS)/data --out $(RUNS)/sngan --device $(DEVICE)
 
 test: lint test-fast test-slow  ## all checks: linters, types, import rules, every test
 

@@ -22,12 +22,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from datasets import fashion_mnist, mnist
+from datasets import cifar10, fashion_mnist, mnist
 from evaluator.extractors.inception import Inception
 from evaluator.frechet import distance_interval, factored, moments
 
 CACHE = Path.home() / ".cache" / "gan-lab-grader"
-DATASETS = {"mnist": mnist, "fashion_mnist": fashion_mnist}
+DATASETS = {"mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}
 
 
 def network() -> Inception:
