@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from grader.units import CHECKS as ALL
-from grader.units import Verdict, gan, multilabel, wgan
+from grader.units import Verdict, gan, multilabel, photographs, wgan
 from grader.units.attention import CHECKS as ATTENTION
 
 CHECKS = {check.name: check for check in ATTENTION}
@@ -120,7 +120,7 @@ def test_no_output_at_all_is_wrong(check: str) -> None:
 
 
 def test_no_name_stands_for_two_checks() -> None:
-    assert len(ALL) == sum(len(module) for module in (gan.CHECKS, wgan.CHECKS, multilabel.CHECKS, ATTENTION))
+    assert len(ALL) == sum(len(module) for module in (gan.CHECKS, wgan.CHECKS, multilabel.CHECKS, photographs.CHECKS, ATTENTION))
 
 
 def test_the_checks_name_the_todos_of_the_lab() -> None:
