@@ -329,35 +329,26 @@ def progress_scores(network, n=1000):
 
 
 # %% [markdown]
-# Given, where torch-fidelity is installed (`pip install torch-fidelity`): IS, FID and KID of real test against real training pictures
-# in the features of publications. An FID of your pictures can only be compared with published ones if the number of pictures,
+# Given, on a GPU where torch-fidelity is installed (`pip install torch-fidelity`): IS, FID and KID of real test against real training
+# pictures in the features of publications. An FID of your pictures can only be compared with published ones if the number of pictures,
 # the reference set and the network are the same.
 
 # %% tags=["optional"]
-if TRAIN:
+if TRAIN and device.type == "cuda":
     try:
         from torch_fidelity import calculate_metrics
         from torch.utils.data import TensorDataset
 
-        class Bytes(TensorDataset):
+        class Pictures(TensorDataset):
             """Images alone, as torch-fidelity wants them."""
 
             def __getitem__(self, index):
                 return super().__getitem__(index)[0]
 
-        print(
-            calculate_metrics(
-                input1=Bytes(test_images.cpu()),
-                input2=Bytes(real_images.cpu()),
-                isc=True,
-                fid=True,
-                kid=True,
-                cuda=device.type == "cuda",
-                verbose=False,
-            )
-        )
-    except ImportError:
-        print("torch-fidelity is not installed: the floor above is in the second classifier's features alone")
+        both = {"input1": Pictures(test_images.cpu()), "input2": Pictures(real_images.cpu())}
+        print(calculate_metrics(**both, isc=True, fid=True, kid=True, cuda=True, verbose=False))
+    except (ImportError, OSError) as error:  # OSError: the network's weights cannot be downloaded
+        print(f"no figures in the features of publications: {error}")
 
 # %% [markdown]
 # ## Settings
@@ -387,7 +378,7 @@ averaging = 0.999  # decay of the moving average of the generator's weights
 truncation = None  # threshold of the noise in generate(); None: all of it
 
 # The wide network needs a GPU; a checkpoint that is only loaded says itself how wide it is.
-epochs, batch_size, width, critic_width = (1000, 64, 256, 128) if device.type == "cuda" else (3, 64, 32, 32)
+epochs, batch_size, width, critic_width = (1000, 64, 256, 128) if device.type == "cuda" else (2, 64, 32, 32)
 if not TRAIN and Path(CHECKPOINT).exists():
     width = stored_width(CHECKPOINT)
 ### END SOLUTION
