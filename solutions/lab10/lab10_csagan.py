@@ -729,7 +729,8 @@ if TRAIN:
 # change, crudely: most weights end at one of the two bounds, the critic becomes a simple function, and its gradients vanish or
 # explode with the limit and the depth. Spectral normalisation divides each weight matrix by its largest singular value, so the
 # scale that clipping takes away comes back; the bound is then the work of the normalisation. What stays is that entries far
-# above the others are cut and that biases are held near 0.
+# above the others are cut, that biases are held near 0, and so is the γ of the critic's attention, which has no norm to be
+# divided by: the layer hardly counts.
 # ### END SOLUTION
 
 # %% [markdown]
