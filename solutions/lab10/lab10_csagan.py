@@ -624,7 +624,7 @@ def train():
         for name, total in {**sums, "score": image_distance(average)}.items():
             history[name].append(float(total))
         save_progress(epoch + 1, handin=average, extra={"average": average.state_dict()})
-        print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items()))
+        print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items() if values))
     ### END SOLUTION
 
 
@@ -729,7 +729,8 @@ if TRAIN:
 # change, crudely: most weights end at one of the two bounds, the critic becomes a simple function, and its gradients vanish or
 # explode with the limit and the depth. Spectral normalisation divides each weight matrix by its largest singular value, so the
 # scale that clipping takes away comes back; the bound is then the work of the normalisation. What stays is that entries far
-# above the others are cut and that biases are held near 0.
+# above the others are cut, that biases are held near 0, and so is the γ of the critic's attention, which has no norm to be
+# divided by: the layer hardly counts.
 # ### END SOLUTION
 
 # %% [markdown]

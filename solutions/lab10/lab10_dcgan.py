@@ -305,7 +305,7 @@ rate_g, rate_d, betas = 2e-4, 2e-4, (0.5, 0.999)
 
 # The large networks need a GPU; a checkpoint that is only loaded says itself how wide it is.
 epochs, generator_widths, critic_widths = (
-    (120, (512, 256, 128), (128, 256, 512)) if on_gpu else (20, (160, 80, 40), (40, 80, 160))
+    (120, (512, 256, 128), (128, 256, 512)) if on_gpu else (20, (192, 96, 48), (48, 96, 192))
 )
 if not TRAIN and Path(CHECKPOINT).exists():
     generator_widths = stored_widths(CHECKPOINT)
@@ -525,7 +525,7 @@ def train():
         for name, total in {**sums, "score": image_distance(average)}.items():
             history[name].append(float(total))
         save_progress(epoch + 1, handin=average, extra={"average": average.state_dict()})
-        print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items()))
+        print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items() if values))
     ### END SOLUTION
 
 

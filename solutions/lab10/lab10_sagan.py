@@ -560,7 +560,7 @@ def train():
         for name, total in {**sums, "score": image_distance(average)}.items():
             history[name].append(float(total))
         save_progress(epoch + 1, handin=average, extra={"average": average.state_dict()})
-        print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items()))
+        print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items() if values))
     ### END SOLUTION
 
 
