@@ -55,7 +55,7 @@ SAVES: Mapping[str, Mapping[str, int]] = {
     "lab8_cwgan": {"cwgan_early": 2, "cwgan_mid": 4, "cwgan_typical": 11},
     "lab5_cdcgan": {"early": 1, "mid": 6},
     "lab9_cdcgan": {"cdcgan_typical": 3},
-    "lab9_sngan": {"sngan_typical": 2},
+    "lab9_sngan": {"sngan_typical": 1},
 }
 """Which save of the plain student's run of a notebook each checkpoint is: in lab 8 three within the first epoch, then one an epoch.
 

@@ -697,7 +697,7 @@ def train():
             history[name].append(total)
         diverged()
         save_progress(epoch + 1, handin=average, extra={"average": average.state_dict()})
-        print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items()))
+        print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {values[-1]:.3f}" for name, values in history.items() if values))
     ### END SOLUTION
 
 

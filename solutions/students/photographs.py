@@ -100,11 +100,11 @@ SNGAN: Mapping[str, str] = {
     **_BOTH,
     "settings": body("""
         path_to_checkpoint = "checkpoints"
-        epochs = 2
+        epochs = 1
         batch_size = 64
         critic_steps = 1
         accumulate = 1
-        augment = ("translation",)
+        augment = ()
     """),
     "batch_norm_layers": body("""
         self.bn = nn.BatchNorm2d(channels, affine=False)
