@@ -86,7 +86,8 @@ def _spoilt(images: Tensor, random: torch.Generator) -> Tensor:
     share, sigma, blurred, noisy = torch.rand(4, n, 1, 1, 1, generator=random)
     images = torch.where(blurred < 0.5, images.lerp(soft, 0.2 + 0.8 * share), images)
     noise = torch.randn(images.shape, generator=random) * (0.06 * sigma * (noisy < 0.5))
-    return (images + noise).clamp(0, 1)
+    spoilt: Tensor = (images + noise).clamp(0, 1)
+    return spoilt
 
 
 def _mirrored(images: Tensor, random: torch.Generator, *, reach: int, beyond: str) -> Tensor:

@@ -10,6 +10,7 @@ from evaluator.evaluate import evaluate
 from evaluator.extractors.classifier import Classifier
 from evaluator.extractors.network import extract, restored
 from evaluator.extractors.resnet import ResNet
+from evaluator.extractors.vgg import Vgg
 from evaluator.frechet import moments
 from evaluator.metrics.memorisation import flagged
 from evaluator.pack import CARD, PUBLIC, WEIGHTS, Pack, public_pack, sealed
@@ -210,6 +211,8 @@ def test_training_is_decided_by_the_seed_and_reports_progress(shapes, recipe):
     if isinstance(recipe.network(), ResNet):
         images = np.repeat(images[:, None, :16, :16], 3, axis=1)[: 4 * recipe.batch]
         labels = np.eye(24, dtype=np.uint8)[labels[: len(images)]]
+    elif isinstance(recipe.network(), Vgg):
+        images = np.repeat(images[:, None], 3, axis=1)
 
     def run(seed):
         report = lambda what, done, total: steps.append((done, total))  # noqa: E731

@@ -120,4 +120,9 @@ def test_what_is_not_there_is_named(real):
 
 
 def test_public_packs_have_the_names_of_their_data_sets():
-    assert {folder.name for folder in PUBLIC.iterdir() if (folder / "pack.toml").exists()} == {"mnist", "fashion_mnist", "iclevr"}
+    assert {folder.name for folder in PUBLIC.iterdir() if (folder / "pack.toml").exists()} == {
+        "mnist",
+        "fashion_mnist",
+        "iclevr",
+        "cifar10",
+    }
