@@ -19,8 +19,8 @@ from evaluator.extractors.vgg import Vgg
 Distortion = Callable[[Tensor, torch.Generator], Tensor]
 """From images, float (n, channels, side, side) in [0, 1], to others of the same classes, at random."""
 
-
 _HIDDEN = 8
+"""Side of the square that a photograph loses."""
 
 
 @dataclass(frozen=True)
