@@ -21,6 +21,8 @@ import torch
 
 SOLUTIONS = Path(__file__).resolve().parent
 _HEADING = re.compile(r"^# %%(.*)$", re.MULTILINE)
+_TRAINING = re.compile(r"^if TRAIN:\n    train\(\)$", re.MULTILINE)
+"""The cell that starts the training; a network has a method of that name too."""
 
 
 class TimeIsUpError(Exception):
@@ -52,7 +54,7 @@ def run(script: str, controls: Mapping[str, object], settings: Mapping[str, str]
         if "save_progress" in space and "saved" not in space:
             space["saved"] = space["save_progress"]
             space["save_progress"] = _stopping(space["saved"], deadline)
-        if "train()" in source and "def train" not in source:
+        if _TRAINING.search(source):
             return
 
 
@@ -76,7 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="replace a line of the settings")
     options = parser.parse_args(arguments)
-    script = (SOLUTIONS / f"{options.notebook}.py").read_text(encoding="utf-8")
+    source = SOLUTIONS / f"{options.notebook}.py"
+    if not source.exists():
+        known = sorted(f"{path.parent.name}/{path.stem}" for path in SOLUTIONS.glob("lab*/lab*.py"))
+        parser.error(f"there is no notebook {options.notebook}; there are: {', '.join(known)}")
+    script = source.read_text(encoding="utf-8")
     settings = dict(pair.split("=", 1) for pair in options.set)
     controls = {"TRAIN": True, "DEVICE": options.device, "DATA_DIR": str(options.data.resolve())}
     options.out.mkdir(parents=True, exist_ok=True)

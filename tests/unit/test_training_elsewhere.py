@@ -34,6 +34,10 @@ epochs = 9
 done = []
 
 
+def evaluated(network):
+    network.train()
+
+
 def save_progress(epoch):
     done.append(epoch)
     record.extend(done[-1:])
@@ -83,8 +87,17 @@ def test_the_cells_of_every_solution_are_told_apart(script):
     cells = list(train_alone.code_cells(script.read_text()))
     assert sum("parameters" in heading for heading, _ in cells) == 1
     assert any("def save_progress" in source for _, source in cells)
+    (starts,) = (number for number, (_, source) in enumerate(cells) if train_alone._TRAINING.search(source))
+    (defined,) = (number for number, (_, source) in enumerate(cells) if "\ndef train():" in source)
+    assert starts == defined + 1
     for _, source in cells:
         compile(source, script.stem, "exec")
+
+
+def test_a_notebook_that_there_is_not_is_answered_by_those_that_there_are(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train_alone.main(["lab9/nothing", "--data", str(tmp_path), "--out", str(tmp_path / "run")])
+    assert "there is no notebook lab9/nothing; there are: lab10/lab10_csagan" in capsys.readouterr().err
 
 
 def test_rounded_checkpoints_are_smaller_and_nearly_the_same(tmp_path):
