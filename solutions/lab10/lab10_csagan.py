@@ -306,7 +306,7 @@ rate_g, rate_d, betas = 2e-4, (1e-4 if lipschitz == "clipping" else 4e-4), (0.0,
 
 # The large networks need a GPU; a checkpoint that is only loaded says itself how wide it is.
 epochs, generator_widths, critic_widths = (
-    (150, (512, 256, 128, 64), (64, 128, 256, 512)) if on_gpu else (24, (128, 64, 48, 24), (24, 48, 96, 128))
+    (150, (512, 256, 128, 64), (64, 128, 256, 512)) if on_gpu else (8, (64, 48, 32, 16), (16, 32, 64, 96))
 )
 if not TRAIN and Path(CHECKPOINT).exists():
     generator_widths = stored_widths(CHECKPOINT)
@@ -739,7 +739,7 @@ if TRAIN:
 #
 # ### BEGIN SOLUTION q_conditioning: your answer
 # The generator gets (B, 150): 100 numbers of noise and the 50 of the class's row in a learnt table. The critic sums its
-# features over the places, (B, 128) in the small network, and adds to a score of the features alone their inner product with
+# features over the places, (B, 96) in the small network, and adds to a score of the features alone their inner product with
 # the class's row of a second table. A number would say that a truck (9) is more than a ship (8) and near to it; the rows have
 # no order, and training puts classes that look alike near each other. Without the class in the critic, the generator would lose
 # nothing by ignoring it.

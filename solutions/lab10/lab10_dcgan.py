@@ -305,7 +305,7 @@ rate_g, rate_d, betas = 2e-4, 2e-4, (0.5, 0.999)
 
 # The large networks need a GPU; a checkpoint that is only loaded says itself how wide it is.
 epochs, generator_widths, critic_widths = (
-    (120, (512, 256, 128), (128, 256, 512)) if on_gpu else (20, (192, 96, 48), (48, 96, 192))
+    (120, (512, 256, 128), (128, 256, 512)) if on_gpu else (8, (96, 64, 32), (32, 64, 128))
 )
 if not TRAIN and Path(CHECKPOINT).exists():
     generator_widths = stored_widths(CHECKPOINT)

@@ -302,7 +302,7 @@ rate_g, rate_d, betas = (1e-4, 4e-4, (0.0, 0.9)) if on_gpu else (2e-4, 4e-4, (0.
 
 # The large networks need a GPU; a checkpoint that is only loaded says itself how wide it is.
 epochs, generator_widths, critic_widths = (
-    (150, (512, 256, 128, 64), (64, 128, 256, 512)) if on_gpu else (20, (128, 64, 48, 24), (24, 48, 96, 128))
+    (150, (512, 256, 128, 64), (64, 128, 256, 512)) if on_gpu else (6, (64, 48, 32, 16), (16, 32, 64, 96))
 )
 if not TRAIN and Path(CHECKPOINT).exists():
     generator_widths = stored_widths(CHECKPOINT)
