@@ -69,7 +69,7 @@ def mirrored_scenes(images: Tensor, random: torch.Generator) -> Tensor:
 
 
 def mirrored_photographs(images: Tensor, random: torch.Generator) -> Tensor:
-    """Mirror every second image, shift by up to 2 pixels, hide a square of 8 (DeVries and Taylor 2017), and blur a third of them, with noise.
+    """Mirror every second image, shift by up to 2 pixels, hide a square of 8 (DeVries and Taylor 2017); blur a third, with noise.
 
     Generated photographs are softer than real ones, or rougher: a classifier that never saw such calls all of them by one name.
     """
@@ -81,7 +81,7 @@ def mirrored_photographs(images: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _spoilt(images: Tensor, random: torch.Generator) -> Tensor:
-    """A third of the images blurred, a fifth to all of the way to the mean of 3×3 or 5×5 pixels; and a third of all with noise, σ up to .06."""
+    """A third of the images blurred, a fifth to all of the way to the mean of 3×3 or 5×5 pixels; a third with noise, σ up to .06."""
     n = len(images)
     side = 3 if torch.rand(1, generator=random) < 0.7 else 5
     soft = functional.avg_pool2d(functional.pad(images, [side // 2] * 4, mode="reflect"), side, stride=1)

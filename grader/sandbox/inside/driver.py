@@ -49,6 +49,8 @@ _CELL_FILE = re.compile(r"/cells/(\d+)\.py")
 _PR_SET_DUMPABLE = 4
 _MAX_DESCRIPTOR = 1 << 20
 _START_TIMEOUT_S = 600  # the grader's own limits decide
+_OUTPUT_TIMEOUT_S = 10
+"""How long a cell's output may still take to arrive after its end; of a flood, some is dropped on the way, perhaps the last word."""
 
 
 class Channel:
@@ -102,7 +104,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
     def papermill_execute_cells(self) -> None:
         self.channel.event("kernel")
         cells = list(self.nb.cells)
-        # nbclient stores each executed cell; the grader's own go here. papermill looks at each cell's status in the end, also after an error
+        # nbclient stores each executed cell, and papermill looks at its status in the end; the grader's own go here
         own = nbformat.v4.new_code_cell(metadata={"papermill": {"status": "completed"}})  # type: ignore[no-untyped-call]
         self.nb.cells.append(own)
         for index, cell in enumerate(cells):
@@ -238,6 +240,8 @@ class GraderEngine(Engine):  # type: ignore[misc]
             config=Config({"KernelManager": {"transport": "ipc"}}),
             startup_timeout=_START_TIMEOUT_S,
             timeout=None,
+            iopub_timeout=_OUTPUT_TIMEOUT_S,
+            raise_on_iopub_timeout=False,  # a cell that ended has ended, whatever of its output got lost
         )
         client.execute(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
