@@ -22,9 +22,9 @@ from pathlib import Path
 
 import torch
 from drive_server import Answer, DriveServer, file, missing, page, quota
-from students import cwgan, lab5, lab8, lab9
+from students import cwgan, lab5, lab8, lab9, lab10
 from students.work import SampleLab, Student, Work
-from train import execute, store_half
+from train import COARSE, execute, store_half
 
 from grader.course import COURSE_FILE, FINGERPRINTS, init
 from grader.lookalike import write_fingerprints
@@ -32,7 +32,7 @@ from grader.release import fill, solution_notebook, template_notebook
 from grader.spec import load_spec
 
 HERE = Path(__file__).parent
-SAMPLES: Mapping[str, SampleLab] = {sample.id: sample for sample in (lab5.SAMPLE, lab8.SAMPLE, lab9.SAMPLE)}
+SAMPLES: Mapping[str, SampleLab] = {sample.id: sample for sample in (lab5.SAMPLE, lab8.SAMPLE, lab9.SAMPLE, lab10.SAMPLE)}
 PORT = 8308
 """Of the server of the links, the same for every demo, so that a second one finds its links unchanged."""
 UNGRADED = {"12-nan-and-quota"}
@@ -56,6 +56,9 @@ SAVES: Mapping[str, Mapping[str, int]] = {
     "lab5_cdcgan": {"early": 1, "mid": 6},
     "lab9_cdcgan": {"cdcgan_typical": 3},
     "lab9_sngan": {"sngan_typical": 1},
+    "lab10_dcgan": {"dcgan_typical": 3},
+    "lab10_sagan": {"sagan_typical": 3},
+    "lab10_csagan": {"csagan_typical": 3},
 }
 """Which save of the plain student's run of a notebook each checkpoint is: in lab 8 three within the first epoch, then one an epoch.
 
@@ -190,10 +193,10 @@ def train_students(data: Path, out: Path, device: str) -> None:
         lab, _, task = notebook.partition("_")
         execute(fill(template_notebook(script(lab, task)), SAMPLES[lab].plain[task]), notebook, out / notebook, data, device)
         for name, save in saves.items():
-            store_half(out / notebook / "history" / f"{save:03d}.pt", references(lab) / "students" / f"{name}.pt")
+            store_half(out / notebook / "history" / f"{save:03d}.pt", references(lab) / "students" / f"{name}.pt", COARSE)
     flipped = fill(template_notebook(script("lab8", "cwgan")), {**cwgan.PLAIN, **cwgan.SIGN_FLIPPED})
     execute(flipped, "lab8_cwgan", out / "flipped", data, device)
-    store_half(out / "flipped" / "checkpoints" / "handin.pt", references("lab8") / "students" / "cwgan_flipped.pt")
+    store_half(out / "flipped" / "checkpoints" / "handin.pt", references("lab8") / "students" / "cwgan_flipped.pt", COARSE)
 
 
 def main() -> None:

@@ -26,6 +26,8 @@ SOLUTIONS = Path(__file__).parent
 SECONDS = "seconds.txt"
 SMALLEST = 2.0**-14
 """Of the numbers that half precision holds with all its digits."""
+FINE, COARSE = 127, 31
+"""Levels of a weight's size: of a reference model, and of a sample class's student, which nobody measures for its own sake."""
 
 
 def seconds_so_far(run: Path) -> float:
@@ -74,23 +76,23 @@ def execute(notebook: bytes, name: str, run: Path, data: Path, device: str) -> N
         watcher.join()
 
 
-def store_half(source: Path, target: Path) -> None:
-    """Store a state dict in half precision, in a little more than a byte a weight; integer buffers stay as they are.
+def store_half(source: Path, target: Path, levels: int = FINE) -> None:
+    """Store a state dict in half precision, in about a byte a weight, or less with fewer levels; integer buffers stay as they are.
 
-    Each row of a matrix or kernel is rounded to multiples, from −127 to 127, of a power of two, which half precision holds exactly,
+    Each row of a matrix or kernel is rounded to multiples, from −levels to levels, of a power of two, which half precision holds exactly,
     and the file is deflated: `torch.load` reads it as it does any other.
     """
     state = torch.load(source, map_location="cpu", weights_only=True)
     whole = io.BytesIO()
-    torch.save({k: _rounded(v).half() if v.is_floating_point() else v for k, v in state.items()}, whole)
+    torch.save({k: _rounded(v, levels).half() if v.is_floating_point() else v for k, v in state.items()}, whole)
     target.write_bytes(deflated(whole.getvalue()))
 
 
-def _rounded(weight: torch.Tensor) -> torch.Tensor:
+def _rounded(weight: torch.Tensor, levels: int) -> torch.Tensor:
     if weight.ndim < 2:
         return weight
     largest = weight.float().flatten(1).abs().amax(1).clamp(min=SMALLEST)
-    step = torch.exp2(torch.ceil(torch.log2(largest / 127))).view(-1, *[1] * (weight.ndim - 1))
+    step = torch.exp2(torch.ceil(torch.log2(largest / levels))).view(-1, *[1] * (weight.ndim - 1))
     return torch.round(weight.float() / step) * step
 
 
