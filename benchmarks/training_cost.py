@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import inspect
 import json
 import sys
 import tempfile
@@ -41,20 +42,22 @@ def networks(script: str, settings: dict[str, Any]) -> tuple[torch.nn.Module, to
 
 def flop(generator: torch.nn.Module, discriminator: torch.nn.Module, batch: int) -> tuple[int, int]:
     """Floating-point operations of a step of the discriminator, and of one of the generator; a multiplication and an addition are two."""
-    z, c = torch.randn(batch, 100), torch.arange(batch) % 10
+    z = torch.randn(batch, 100)
+    conditional = len(inspect.signature(generator.forward).parameters) > 1
+    c = (torch.arange(batch) % 10,) if conditional else ()
     with FlopCounterMode(display=False) as of_discriminator:
         with torch.no_grad():
-            fake = generator(z, c)
-        discriminator(torch.cat([fake, fake]), torch.cat([c, c])).sum().backward()
+            fake = generator(z, *c)
+        discriminator(torch.cat([fake, fake]), *(torch.cat([given, given]) for given in c)).sum().backward()
     discriminator.requires_grad_(False)
     with FlopCounterMode(display=False) as of_generator:
-        discriminator(generator(z, c), c).sum().backward()
+        discriminator(generator(z, *c), *c).sum().backward()
     return of_discriminator.get_total_flops(), of_generator.get_total_flops()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("notebook", help="lab and notebook of a conditional model, for example lab9/lab9_sngan")
+    parser.add_argument("notebook", help="lab and notebook, for example lab9/lab9_sngan")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the notebook")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--critic-steps", type=int, default=1)
