@@ -40,6 +40,8 @@ pack_app = typer.Typer(help="Classifiers, moments and features that score images
 data_app = typer.Typer(help="Raw data sets; grading itself needs none.", no_args_is_help=True)
 app.add_typer(pack_app, name="pack")
 app.add_typer(data_app, name="data")
+gradescope_app = typer.Typer(help="A lab as an autograder of Gradescope.", no_args_is_help=True)
+app.add_typer(gradescope_app, name="gradescope")
 
 LabArgument = Annotated[Path, typer.Argument(help="lab folder", show_default=False)]
 DataOption = Annotated[Path | None, typer.Option(help="folder of the raw data; default: the user's cache folder")]
@@ -191,6 +193,18 @@ def evaluate(
             err.print(f"not drawn: {reason}")
     if found.missing:
         raise UsageError(f"not measured, for the reasons above: {', '.join(found.missing)}")
+
+
+@gradescope_app.command("build")
+def gradescope_build(
+    lab: LabArgument,
+    to: Annotated[Path, typer.Option(help="folder for the zip")] = Path(),
+) -> None:
+    """Make the zip to upload as a lab's autograder; docs/gradescope.md says how."""
+    from grader.gradescope.build import build
+
+    for line in build(lab, to).lines():
+        out.print(line)
 
 
 @pack_app.command("build")
