@@ -57,8 +57,12 @@ def autograde(layout: Layout, started: float) -> None:
 
 
 def _shield(layout: Layout) -> None:
-    """Nobody but root reads the secret, the packs, or what Gradescope says of the student, which holds notes for staff."""
-    for path in (layout.source / COURSE, *(layout.source / COURSE).rglob("*"), layout.metadata):
+    """Nobody but root reads the secret, the packs, or what Gradescope says of the student, which holds notes for staff.
+
+    The sandbox has copies of what it needs; where nothing but a user id keeps student code in, permissions are all that there is.
+    """
+    course = layout.source / COURSE
+    for path in (layout.source, course, *course.rglob("*"), layout.metadata):
         if path.exists() and not path.is_symlink():
             path.chmod(0o700 if path.is_dir() else 0o600)
 

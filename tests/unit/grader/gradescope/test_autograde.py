@@ -138,7 +138,7 @@ def test_beyond_the_rate_limit_nothing_is_graded(layout: Layout, run: Run) -> No
 def test_the_metadata_and_the_course_are_for_root_alone(layout: Layout, run: Run) -> None:
     run(leaving(layout, examples.graded()))
     course = layout.source / "course"
-    for path in (layout.metadata, course, *course.rglob("*")):
+    for path in (layout.metadata, layout.source, course, *course.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
