@@ -91,7 +91,7 @@ def build(folder: Path, to: Path) -> Built:
         path=path,
         needed_mb=needed,
         measured=measured,
-        packages=sum(line[0].isalnum() for line in requirements.splitlines()),
+        packages=len({line.partition("==")[0] for line in requirements.splitlines() if line[0].isalnum()}),
         public=public,
         limit_mb=max(task.limits.memory_mb for task in lab.spec.task),
         forwards=lab.course.file.gradescope.forward_url is not None,

@@ -1,7 +1,7 @@
 """The part of requirements.lock that grading needs, for pip with hashes: nothing of the extras."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from grader.errors import CourseError
@@ -27,19 +27,21 @@ def locked(lock: str, wanted: Iterable[str]) -> str:
     Raises:
         CourseError: the lock lacks a package, or says of none who wants it.
     """
-    pins = {pin.name: pin for pin in _pins(lock)}
+    pins: dict[str, list[Pin]] = {}
+    for pin in _pins(lock):
+        pins.setdefault(pin.name, []).append(pin)  # several where versions of Python need different ones
     roots = {_normal(re.split(r"[<>=!~;\[ ]", requirement, maxsplit=1)[0]) for requirement in wanted}
     if missing := sorted(roots - pins.keys()):
         raise CourseError(f"requirements.lock has no {missing[0]}; `make lock` pins what pyproject.toml asks for")
-    if not any(pin.via & pins.keys() for pin in pins.values()):
+    if not any(pin.via & pins.keys() for same in pins.values() for pin in same):
         raise CourseError("requirements.lock does not say which package wants which (`# via`); `make lock` writes it so")
     kept = _closure(pins, roots)
-    return "".join(f"{line}\n" for name in sorted(kept) for line in pins[name].lines)
+    return "".join(f"{line}\n" for name in sorted(kept) for pin in pins[name] for line in pin.lines)
 
 
-def _closure(pins: Mapping[str, Pin], roots: set[str]) -> set[str]:
+def _closure(pins: Mapping[str, Sequence[Pin]], roots: set[str]) -> set[str]:
     kept = set(roots)
-    while more := {name for name, pin in pins.items() if name not in kept and pin.via & kept}:
+    while more := {name for name, same in pins.items() if name not in kept and any(pin.via & kept for pin in same)}:
         kept |= more
     return kept
 

@@ -28,7 +28,7 @@ class Client:
     """Talks to one service. deadline: on the monotonic clock; nothing waits beyond it."""
 
     def __init__(self, url: str, token: str, deadline: float, pause: Callable[[float], None] = time.sleep) -> None:
-        self._url, self._deadline, self._pause = url, deadline, pause
+        self.url, self._deadline, self._pause = url, deadline, pause
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy or netrc of the container's gets the token
         self._session.headers["Authorization"] = f"Bearer {token}"
@@ -44,12 +44,12 @@ class Client:
             parcel = Path(scratch, "handin.zip")
             pack(lab, metadata, folder, parcel)
             answer = self._send(parcel)
-        print(f"forwarded to {self._url} as {answer.id[:12]}, {answer.ahead} ahead", flush=True)
+        print(f"forwarded to {self.url} as {answer.id[:12]}, {answer.ahead} ahead", flush=True)
         while answer.state in (State.QUEUED, State.RUNNING):
-            self._wait(POLL_S, f"the grader at {self._url} had not graded it ({answer.state}, {answer.ahead} ahead)")
+            self._wait(POLL_S, f"the grader at {self.url} had not graded it ({answer.state}, {answer.ahead} ahead)")
             answer = self._ask("GET", f"{PATH}/{answer.id}")
         if answer.state is State.UNGRADED or answer.result is None:
-            raise UngradedError(f"the grader at {self._url} could not grade it: {answer.message}")
+            raise UngradedError(f"the grader at {self.url} could not grade it: {answer.message}")
         return answer.result
 
     def _send(self, parcel: Path) -> Answer:
@@ -72,25 +72,25 @@ class Client:
                     wait_s = float(answer.headers.get("Retry-After", ""))
             except requests.RequestException as error:
                 fault = f"cannot be reached ({type(error).__name__})"
-            self._wait(wait_s or _PAUSES[min(tried, len(_PAUSES) - 1)], f"the grader at {self._url} {fault}")
+            self._wait(wait_s or _PAUSES[min(tried, len(_PAUSES) - 1)], f"the grader at {self.url} {fault}")
             tried += 1
 
     def _once(self, method: str, path: str, body: Callable[[], Any] | None) -> requests.Response:
         opened = body() if body else None
         try:
-            return self._session.request(method, self._url + path, data=opened, timeout=_TIMEOUT, allow_redirects=False)
+            return self._session.request(method, self.url + path, data=opened, timeout=_TIMEOUT, allow_redirects=False)
         finally:
             if opened:
                 opened.close()
 
     def _read(self, answer: requests.Response) -> Answer:
         if answer.status_code not in (200, 202):
-            raise UngradedError(f"the grader at {self._url} refused it ({answer.status_code}): {_said(answer)}")
+            raise UngradedError(f"the grader at {self.url} refused it ({answer.status_code}): {_said(answer)}")
         try:
             return Answer.model_validate_json(answer.content)
         except ValidationError as error:
             raise UngradedError(
-                f"the grader at {self._url} gave an answer that cannot be read; it and the zip must be of one version: build the zip again"
+                f"the grader at {self.url} gave an answer that cannot be read; it and the zip must be of one version: build the zip again"
             ) from error
 
     def _wait(self, seconds: float, why: str) -> None:

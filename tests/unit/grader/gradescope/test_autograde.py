@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from grader.gradescope.layout import Layout
 from grader.gradescope.metadata import Metadata, read_metadata
 from grader.gradescope.progress import Progress
 from grader.models import JSON, SubmissionResult
+from grader.service.client import Client
 from tests.unit.grader.reports import examples
 
 from .conftest import WHO
@@ -174,11 +176,11 @@ def test_the_whole_path_without_sandbox_or_notebook(layout: Layout) -> None:
     for file in layout.submission.iterdir():
         file.unlink()
     (layout.submission / "readme.txt").write_text("no notebook here")
-    command = f"{sys.executable} -m grader.gradescope.autograde {layout.root}"
-    environment = f"PYTHONPATH={layout.source / 'code'}"
-    assert os.system(f"cd {layout.root} && {environment} {command} >/dev/null 2>{layout.root}/err") == 0, (
-        layout.root / "err"
-    ).read_text()
+    command = ["bash", str(layout.source / "run_autograder"), str(layout.root)]
+    ended = subprocess.run(
+        command, env={**os.environ, "GRADER_PYTHON": sys.executable}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     report = results(layout)
     assert report["score"] == 0
     assert "lab8_vanilla.ipynb is not in the hand-in" in report["output"]
@@ -221,3 +223,24 @@ def test_which_due_date_counts(layout: Layout, settings: str, created: str, days
     lab = layout.open_lab(layout.source / "course")
     handin = handin_of(metadata(created_at=created), layout.submission, lab)
     assert (handin.lateness and handin.lateness.days) == days
+
+
+def test_what_watches_the_time_and_forwards_has_no_torch() -> None:
+    """It is all that runs in a container that is too small for torch."""
+    script = "import sys, grader.gradescope.autograde, grader.service.client; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_with_an_address_to_forward_to_nothing_is_graded_here(layout: Layout, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_settings(layout, f'forward_url = "https://gpu.uni.example/"\ntoken = "{"t" * 40}"')
+    asked: list[tuple[str, str, str]] = []
+
+    def grade(client: Client, lab: str, who: Metadata, folder: Path) -> SubmissionResult:
+        asked.append((client.url, lab, who.id))
+        return examples.graded()
+
+    monkeypatch.setattr(Client, "grade", grade)
+    monkeypatch.setattr(autograde, "memory_mb", lambda: 768)
+    assert run("sys.exit(1)") == (0, "")
+    assert asked == [("https://gpu.uni.example", "lab8", "123456")]
+    assert results(layout)["score"] == pytest.approx(examples.graded().score, abs=0.01)
