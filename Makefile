@@ -26,7 +26,7 @@ help:  ## show this list
 $(BIN)/grader: requirements.lock pyproject.toml $(filter .tools/bin/uv,$(UV))
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
 	@echo "Installing the pinned packages (PyTorch is large: a minute or a few) ..."
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint requirements.lock --editable '.[dev,inception]'
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint requirements.lock --editable '.[dev,inception,web]'
 	@touch $@
 
 install: $(BIN)/grader  ## make .venv with the grader and everything that it needs

@@ -89,13 +89,18 @@ def grade_class(
         for task in lab.spec.task:
             expect_measurable(task)
         handins = chosen(lab, selection.only)
-        _expect_device(device)
+        expect_device(device)
         alone = len(chosen(lab, frozenset()) if selection.only else handins) == 1
         choice = choose(trust, allow_reduced=allow_reduced, private=lab.course.private_files(), alone=alone)
-        return _grade_all(_grader(lab, choice.sandbox, device), choice.holes, handins, selection, display, workers)
+        return _grade_all(make_grader(lab, choice.sandbox, device), choice.holes, handins, selection, display, workers)
 
 
-def _grader(lab: LabFolder, sandbox: Sandbox, device: str) -> Grader:
+def make_grader(lab: LabFolder, sandbox: Sandbox, device: str) -> Grader:
+    """The grader of a lab, with its templates, packs and fingerprints.
+
+    Raises:
+        UsageError: one of them is missing or damaged, or does not fit lab.toml.
+    """
     known = {t.dataset: packs.find(lab.course, t.dataset) for t in lab.spec.task}
     for task in lab.spec.task:
         expect_fitting(task, known[task.dataset])
@@ -129,7 +134,7 @@ def _grade_all(
         with display:
             display.begin(len(todo))
             for graded in _work_through(grader, todo, workers, display):
-                _keep(lab, store, graded)
+                keep(lab, store, graded)
                 display.done(graded.result)
         results = by_person(store.newest(lab.spec.lab.id))
         _write_missing(lab, store, results)
@@ -149,7 +154,7 @@ def _work_through(grader: Grader, todo: Sequence[Handin], workers: int, display:
     yield from local.run(again, partial(grader.grade, alone=True), 1)
 
 
-def _expect_device(device: str) -> None:
+def expect_device(device: str) -> None:
     """Raises UsageError where no submission could be executed on that device."""
     if device not in ("cpu", "cuda"):
         raise UsageError(f"--device {device}: expected cpu or cuda")
@@ -214,7 +219,7 @@ def _todo(grader: Grader, store: Store, handins: Sequence[Handin], selection: Se
     return [handin for handin in handins if grader.key(handin) not in settled]
 
 
-def _keep(lab: LabFolder, store: Store, graded: Graded) -> None:
+def keep(lab: LabFolder, store: Store, graded: Graded) -> None:
     """First the database, then the reports, which can be rebuilt from it."""
     store.add(graded.result, graded.artifacts, graded.key)
     for result in for_members(graded.result):
@@ -240,7 +245,7 @@ def _keep_again(lab: LabFolder, store: Store, result: SubmissionResult, key: str
     """Store a result again with what is newly known about it."""
     again = result.model_copy(update={"graded_at": datetime.now(UTC)})
     artifacts = {task: tuple(found) for task, found in store.artifacts(again.lab, owner(again)).items()}
-    _keep(lab, store, Graded(again, artifacts, key))
+    keep(lab, store, Graded(again, artifacts, key))
 
 
 def _write_missing(lab: LabFolder, store: Store, results: Sequence[SubmissionResult]) -> None:

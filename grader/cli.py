@@ -40,6 +40,8 @@ pack_app = typer.Typer(help="Classifiers, moments and features that score images
 data_app = typer.Typer(help="Raw data sets; grading itself needs none.", no_args_is_help=True)
 app.add_typer(pack_app, name="pack")
 app.add_typer(data_app, name="data")
+gradescope_app = typer.Typer(help="A lab as an autograder of Gradescope.", no_args_is_help=True)
+app.add_typer(gradescope_app, name="gradescope")
 
 LabArgument = Annotated[Path, typer.Argument(help="lab folder", show_default=False)]
 DataOption = Annotated[Path | None, typer.Option(help="folder of the raw data; default: the user's cache folder")]
@@ -191,6 +193,46 @@ def evaluate(
             err.print(f"not drawn: {reason}")
     if found.missing:
         raise UsageError(f"not measured, for the reasons above: {', '.join(found.missing)}")
+
+
+@app.command()
+def serve(
+    lab: LabArgument,
+    api: Annotated[bool, typer.Option("--api", help="take hand-ins over HTTP, such as from Gradescope's containers")] = False,
+    host: Annotated[
+        str, typer.Option(help="address to listen at; others than this machine's own need a certificate")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8443,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file, for HTTPS")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of its key")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="submissions graded at a time")] = 1,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    allow_reduced: Annotated[bool, typer.Option("--allow-reduced", help="as with `grader run`")] = False,
+    trust_submissions: Annotated[bool, typer.Option(help="as with `grader run`")] = False,
+) -> None:
+    """Grade for others, such as containers without a GPU, until interrupted."""
+    if not api:
+        raise UsageError("say what to serve: --api takes hand-ins over HTTP; docs/service.md says more")
+    threads.pin()
+    try:
+        from grader.service.serve import Address, serve
+    except ImportError as error:
+        raise UsageError(f"{error.name} is not installed, which the service needs: pip install 'gan-lab-grader[web]'") from error
+
+    address = Address(host, port, certificate, key)
+    serve(lab, address, out.print, workers=workers, device=device, trust=trust_submissions, allow_reduced=allow_reduced)
+
+
+@gradescope_app.command("build")
+def gradescope_build(
+    lab: LabArgument,
+    to: Annotated[Path, typer.Option(help="folder for the zip")] = Path(),
+) -> None:
+    """Make the zip to upload as a lab's autograder; docs/gradescope.md says how."""
+    from grader.gradescope.build import build
+
+    for line in build(lab, to).lines():
+        out.print(line)
 
 
 @pack_app.command("build")

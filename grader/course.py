@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from grader.autograder import CourseGradescope, ServiceSettings
 from grader.errors import CourseError
 from grader.fetching.hosts import LinkSettings
 from grader.lateness import Deadline
@@ -53,11 +54,13 @@ class CourseSettings(BaseModel):
 
 
 class CourseFile(BaseModel):
-    """A whole course.toml: [course], [links], and a [lab.<id>] for each lab with a due date."""
+    """A whole course.toml: [course], [links], [gradescope], [service], and a [lab.<id>] for each lab with a due date."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     course: CourseSettings
     links: LinkSettings = LinkSettings()
+    gradescope: CourseGradescope = CourseGradescope()
+    service: ServiceSettings = ServiceSettings()
     lab: dict[str, Deadline] = Field(default_factory=dict)
 
 

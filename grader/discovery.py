@@ -12,7 +12,7 @@ from typing import Literal
 
 from grader.course import LabFolder
 from grader.errors import GraderError, UsageError
-from grader.exports import SUBMITTED_AT, Export, Person, Platform, platform, read_export
+from grader.exports import SUBMITTED_AT, Entry, Export, Person, Platform, platform, read_export
 from grader.intake import CHECKPOINTS, LINKS_LIKE, Handin, student_id
 from grader.lateness import Deadline, Source, lateness, local
 from grader.models import Lateness
@@ -78,7 +78,19 @@ def discover(folder: Path, rules: Rules | None = None) -> tuple[Handin, ...]:
     rules = rules or Rules()
     if not folder.exists():
         raise UsageError(f"{folder} does not exist; expected a lab folder, a folder of submissions, or one submission")
-    found = tuple(_found(folder, rules.zone))
+    return _decided(tuple(_found(folder, rules.zone)), rules)
+
+
+def handed_in(entry: Entry, path: Path, rules: Rules) -> Handin:
+    """The one hand-in that a platform gives by itself, whose files lie in the folder or archive `path`, as if it stood in an export.
+
+    Of people who are in several groups, that of the first group.
+    """
+    return _decided(tuple(_of_export(path, Export("Gradescope", (entry,)), path)), rules)[0]
+
+
+def _decided(found: Sequence[_Found], rules: Rules) -> tuple[Handin, ...]:
+    """Of all attempts, the one that counts of each student or group."""
     ids = _ids([person for item in found for person in item.people], rules.people)
     people = replace(rules.people, groups={**_joint(found, ids, rules.people), **rules.people.groups})
     owned: dict[str, list[_Found]] = {}

@@ -1,7 +1,7 @@
 """All stages of one submission, from the hand-in to a result with its pictures."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from grader.task import BUSY, Setting, TaskGrading, grade_task, rejected
 
 SEVERITY = (Status.GRADED, Status.PENDING, Status.FAILED, Status.HELD, Status.UNGRADED)
 """A submission has the status of its worst task."""
+NO_TIME = "There was no time left for this task; your instructors have been told."
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Grader:
     """what must not be handed in as one's own"""
     downloads: Downloads | None = None
     """without them, tasks whose checkpoint is on the web stay ungraded"""
+    progress: Callable[[SubmissionResult, frozenset[str]], None] | None = None
+    """told after each task what there would be to report if it were the last, and the ids of the tasks that are not reached yet"""
 
     @property
     def spec(self) -> LabSpec:
@@ -107,9 +110,21 @@ class Grader:
             except GraderError as error:
                 gradings = [TaskGrading(rejected(task, error)) for task in self.spec.task]
                 return self._graded(handin, gradings, collect(self.spec.manual, None, {}), (), key)
-            gradings = [self._grade_task(task, submission, slot, alone, linked) for task in self.spec.task]
             essays = collect(self.spec.manual, submission.root, submission.refused)
-            return self._graded(handin, gradings, essays, (*submission.warnings, *linked.warnings), key)
+            warnings = (*submission.warnings, *linked.warnings)
+            done: list[TaskGrading] = []
+            for task in self.spec.task:
+                done.append(self._grade_task(task, submission, slot, alone, linked))
+                self._report(handin, done, essays, warnings)
+            return self._graded(handin, done, essays, warnings, key)
+
+    def _report(self, handin: Handin, gradings: Sequence[TaskGrading], essays: Essays, warnings: Sequence[str]) -> None:
+        """Tell `progress` how far this is."""
+        if self.progress is None:
+            return
+        rest = self.spec.task[len(gradings) :]
+        every = [*gradings, *(TaskGrading(rejected(task, UngradedError(NO_TIME))) for task in rest)]
+        self.progress(self._result(handin, every, essays, warnings), frozenset(task.id for task in rest))
 
     def _grade_task(self, task: Task, submission: Submission, slot: int, alone: bool, linked: Linked) -> TaskGrading:
         """Grade one task with its provenance; what fails in it touches no other task."""
@@ -158,6 +173,16 @@ class Grader:
     def _graded(
         self, handin: Handin, gradings: Sequence[TaskGrading], essays: Essays, warnings: Sequence[str], key: str
     ) -> Graded:
+        artifacts = {
+            grading.result.task: pictures(grading, self.packs[task.dataset], self.lab.reference(task.id))
+            for task, grading in zip(self.spec.task, gradings, strict=True)
+        }
+        result = self._result(handin, gradings, essays, warnings)
+        return Graded(result, {**artifacts, LAB: essays.artifacts}, key)
+
+    def _result(
+        self, handin: Handin, gradings: Sequence[TaskGrading], essays: Essays, warnings: Sequence[str]
+    ) -> SubmissionResult:
         tasks = tuple(grading.result for grading in gradings)
         scores = [task.score for task in tasks]
         result = SubmissionResult(
@@ -175,11 +200,7 @@ class Grader:
             warnings=(*handin.remarks, *warnings),
             graded_at=datetime.now(UTC),
         )
-        artifacts = {
-            grading.result.task: pictures(grading, self.packs[task.dataset], self.lab.reference(task.id))
-            for task, grading in zip(self.spec.task, gradings, strict=True)
-        }
-        return Graded(stated(result, handin), {**artifacts, LAB: essays.artifacts}, key)
+        return stated(result, handin)
 
 
 def _died(grading: TaskGrading) -> bool:

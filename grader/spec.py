@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from evaluator.prompts import Prompts, multi_hot
+from grader.autograder import LabGradescope
 from grader.errors import SpecError
 from grader.prompt_files import NAME, read_prompts, with_prompts
 from grader.units import CHECKS
@@ -209,6 +210,7 @@ class LabSpec(Table):
     lab: Lab
     task: tuple[Task, ...] = Field(min_length=1)
     manual: tuple[EssayCriterion, ...] = ()
+    gradescope: LabGradescope = LabGradescope()
     sha256: str = Field("", exclude=True)
 
     @model_validator(mode="after")
@@ -216,6 +218,20 @@ class LabSpec(Table):
         names = [essay.name.casefold() for essay in self.manual]
         if len(set(names)) < len(names):
             raise ValueError(f"two [[manual]] rows have one file: {', '.join(essay.file for essay in self.manual)}")
+        return self
+
+    @model_validator(mode="after")
+    def _gradescope_names_what_there_is(self) -> Self:
+        rows = {task.id: {c.name for c in (*task.criterion, *task.manual)} for task in self.task}
+        known = {*rows, *(f"{task}.{name}" for task, names in rows.items() for name in names)}
+        if unknown := [name for name in self.gradescope.named if name not in known]:
+            raise ValueError(f"gradescope: {unknown[0]!r} is no row of the rubric; there are {', '.join(sorted(known))}")
+        for column in self.gradescope.leaderboard:
+            task = next((task for task in self.task if task.id == column.task), None)
+            if task is None:
+                raise ValueError(f"gradescope: leaderboard {column.name!r}: no task is called {column.task!r}")
+            if column.metric and column.metric not in {*(c.metric for c in task.metrics), *task.report}:
+                raise ValueError(f"gradescope: leaderboard {column.name!r}: task {task.id} measures no {column.metric!r}")
         return self
 
     @model_validator(mode="after")

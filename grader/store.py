@@ -2,8 +2,8 @@
 
 import sqlite3
 import threading
-from collections.abc import Container, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -180,9 +180,25 @@ class Store:
             ]  # SQLite keeps no time zone
 
     def _append(self, row: Base) -> None:
+        with self.writing() as session:
+            session.add(row)
+
+    def add_tables(self, *tables: type[Base]) -> None:
+        """Make tables of others, whose rows the results do not need, where they are missing."""
+        with database_faults(self.path):
+            Base.metadata.create_all(self._engine, tables=[Base.metadata.tables[table.__tablename__] for table in tables])
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
         """One transaction, one thread at a time."""
         with self._writing, database_faults(self.path), Session(self._engine) as session, session.begin():
-            session.add(row)
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A view of the database; what is read stays usable when it is closed."""
+        with database_faults(self.path), Session(self._engine, expire_on_commit=False) as session:
+            yield session
 
     def settled_keys(self, lab: str, again: Container[str] = (Status.UNGRADED,)) -> set[str]:
         """Keys of the newest result of each student, but for those whose status is to be graded `again`."""

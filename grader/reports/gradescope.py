@@ -7,29 +7,37 @@ What each outcome becomes:
   staff why; a hidden test also keeps Gradescope from showing the student a total that is still open.
 - late: the total is what the penalty leaves of it, and a test without a score says so. Gradescope takes nothing off by itself, but has
   due dates of its own: instructors let one of the two decide.
+- not reached before the autograder's own deadline: like held, and a hidden test tells staff; what was reached keeps its points.
 - ungraded: no results.json at all. The autograder exits with an error, Gradescope shows that to staff, and they run it
   again; a score cannot be pushed later.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
+from grader.autograder import LabGradescope, LeaderboardColumn
 from grader.models import JSON, CriterionResult, Problem, Status, SubmissionResult, TaskResult
 from grader.reports import figures, totals, words
 from grader.reports.redact import for_student
 from grader.reports.text import clean, one_line
 
 
-def results_json(result: SubmissionResult) -> JSON | None:
-    """The contents of results.json, or None where a task or criterion is ungraded: then there is nothing to report yet."""
-    if _ungraded(result):
+def results_json(result: SubmissionResult, settings: LabGradescope | None = None, unreached: Collection[str] = ()) -> JSON | None:
+    """The contents of results.json, or None where a task or criterion is ungraded: then there is nothing to report yet.
+
+    unreached: ids of the tasks that are ungraded for want of time alone; the others are reported, unless there are none.
+    """
+    if _ungraded(result, unreached):
         return None
+    settings = settings or LabGradescope()
     shown = for_student(result)
-    held = _held(result)
-    tests = [test for number, task in enumerate(shown.tasks, 1) for test in _tests(task, number, task.task in held)]
+    held = _held(result) - set(unreached)
+    waiting = held | set(unreached)
+    tests = [test for n, task in enumerate(shown.tasks, 1) for test in _tests(task, n, settings, task.task in waiting)]
     tests += [*_essays(shown), *_late(result)]
     tests += [_staff_note(task) for task in result.tasks if task.task in held]
-    total = sum(task.score or 0.0 for task in result.tasks if task.task not in held)
+    tests += [_time_note(task) for task in result.tasks if task.task in unreached]
+    total = sum(task.score or 0.0 for task in result.tasks if task.task not in waiting)
     report: JSON = {
         "score": _number(total * totals.kept(result)),
         "output": _output(shown),
@@ -41,14 +49,18 @@ def results_json(result: SubmissionResult) -> JSON | None:
         "tests": tests,
         "extra_data": _extra(result),
     }
+    if columns := [*_leaderboard(result, settings.leaderboard, waiting)]:
+        report["leaderboard"] = columns
     if times := [task.usage.wall_s for task in result.tasks if task.usage is not None]:
         report["execution_time"] = _number(sum(times))
     return report
 
 
-def _ungraded(result: SubmissionResult) -> bool:
-    statuses = [result.status, *(t.status for t in result.tasks), *(c.status for t in result.tasks for c in t.criteria)]
-    return Status.UNGRADED in statuses
+def _ungraded(result: SubmissionResult, unreached: Collection[str]) -> bool:
+    reached = [task for task in result.tasks if task.task not in unreached]
+    statuses = [*(t.status for t in reached), *(c.status for t in reached for c in t.criteria)]
+    whole = () if unreached else (result.status,)
+    return not reached or Status.UNGRADED in (*statuses, *whole)
 
 
 def _held(result: SubmissionResult) -> set[str]:
@@ -62,14 +74,14 @@ def _number(value: float) -> float:
     return round(value, 2) if math.isfinite(value) else 0.0
 
 
-def _tests(task: TaskResult, number: int, held: bool) -> Iterator[JSON]:
-    """The rows of the rubric, then the questions."""
+def _tests(task: TaskResult, number: int, settings: LabGradescope, held: bool) -> Iterator[JSON]:
+    """The rows of the rubric, then the questions. held: without scores, which wait."""
     for i, criterion in enumerate([*task.criteria, *task.manual], 1):
         test: JSON = {
             "name": one_line(f"{task.title or task.task}: {criterion.title or criterion.name}"),
             "number": f"{number}.{i}",
             "output": _test_output(criterion, held),
-            "visibility": "visible",
+            "visibility": settings.visibility(task.task, criterion.name),
         }
         if criterion.kind != "manual" and not held and criterion.score is not None:
             test |= {
@@ -94,11 +106,27 @@ def _late(result: SubmissionResult) -> Iterator[JSON]:
         yield {"name": "Late hand-in", "output": words.late(result.lateness), "visibility": "visible"}
 
 
+def _leaderboard(result: SubmissionResult, columns: Sequence[LeaderboardColumn], waiting: Collection[str]) -> Iterator[JSON]:
+    """What stands in the columns; nothing of tasks that wait for a person, or that measured nothing."""
+    tasks = {task.task: task for task in result.tasks if task.task not in waiting}
+    for column in columns:
+        value = _column(tasks[column.task], column) if column.task in tasks else None
+        if value is not None and math.isfinite(value):
+            yield {"name": one_line(column.name), "value": round(value, 3), "order": column.order}
+
+
+def _column(task: TaskResult, column: LeaderboardColumn) -> float | None:
+    if column.metric is None:
+        return task.score
+    metrics = (*(c.metric for c in task.criteria if c.metric), *task.measured)
+    return next((metric.value for metric in metrics if metric.name == column.metric), None)
+
+
 def _test_output(criterion: CriterionResult, held: bool) -> str:
     lines = [criterion.message]
     if criterion.kind == "manual":
         lines.insert(0, f"Graded by hand: up to {figures.most(criterion.points)} points.")
-    elif held:
+    elif held and criterion.status is not Status.UNGRADED:
         lines.insert(0, f"{words.status(Status.HELD).text}: up to {figures.most(criterion.points)} points.")
     if criterion.advice and words.lost(criterion):
         lines.append(f"Try: {criterion.advice}")
@@ -113,6 +141,18 @@ def _staff_note(task: TaskResult) -> JSON:
     return {
         "name": one_line(f"{task.title or task.task}: held for staff"),
         "output": clean("\n".join([counted, *reasons, decide])),
+        "visibility": "hidden",
+    }
+
+
+def _time_note(task: TaskResult) -> JSON:
+    """What staff must do about a task that there was no time for; hidden, so that the student sees no total that is still open."""
+    return {
+        "name": one_line(f"{task.title or task.task}: not reached in time"),
+        "output": (
+            f"{figures.most(task.max_score)} automatic points are not in the total, since the autograder's time was nearly used up. Run "
+            "it again; if this happens often, raise the time limit at Gradescope and `minutes` in course.toml."
+        ),
         "visibility": "hidden",
     }
 

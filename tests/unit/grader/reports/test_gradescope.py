@@ -5,6 +5,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from grader.autograder import LabGradescope, LeaderboardColumn
 from grader.models import CriterionResult, Flag, Lateness, Metric, Status, SubmissionResult
 from grader.reports.gradescope import results_json
 
@@ -165,3 +166,61 @@ def test_hostile_text_and_numbers_that_are_none_stay_valid() -> None:
     text.encode("utf-8")
     assert "\x1b" not in text and report is not None and report["score"] == 0.0
     assert report["output_format"] == report["test_output_format"] == report["test_name_format"] == "text"
+
+
+def test_rows_are_seen_by_whom_lab_toml_says() -> None:
+    settings = LabGradescope(
+        hidden=("vanilla.q_dc",), after_published=("vanilla.fid2k_test_indomain",), after_due_date=("vanilla",)
+    )
+    report = results_json(graded(), settings)
+    VALIDATOR.validate(report)
+    assert report is not None
+    seen = {test["name"].partition(": ")[2]: test["visibility"] for test in report["tests"]}
+    titles = {row.name: row.title for row in (*graded().tasks[0].criteria, *graded().tasks[0].manual)}
+    assert seen[titles["q_dc"]] == "hidden"
+    assert seen[titles["fid2k_test_indomain"]] == "after_published"
+    assert set(seen.values()) == {"hidden", "after_published", "after_due_date"}
+
+
+def test_the_leaderboard_shows_metrics_and_points() -> None:
+    columns = (
+        LeaderboardColumn(name="FID", task="vanilla", metric="fid2k_test_indomain", order="asc"),
+        LeaderboardColumn(name="Points", task="vanilla"),
+        LeaderboardColumn(name="Nothing", task="vanilla", metric="unmeasured"),
+    )
+    report = results_json(graded(), LabGradescope(leaderboard=columns))
+    VALIDATOR.validate(report)
+    assert report is not None
+    task = graded().tasks[0]
+    fid = next(row.metric for row in task.criteria if row.name == "fid2k_test_indomain")
+    assert fid is not None
+    assert report["leaderboard"] == [
+        {"name": "FID", "value": pytest.approx(fid.value, abs=0.001), "order": "asc"},
+        {"name": "Points", "value": pytest.approx(task.score, abs=0.001), "order": "desc"},
+    ]
+
+
+def test_what_is_held_is_on_no_leaderboard() -> None:
+    columns = (LeaderboardColumn(name="Points", task="vanilla"),)
+    report = results_json(held(), LabGradescope(leaderboard=columns))
+    assert report is not None
+    assert "leaderboard" not in report
+
+
+def test_a_task_that_was_not_reached_waits_for_staff() -> None:
+    late = ungraded().tasks[0].model_copy(update={"task": "second", "title": "Second"})
+    result = graded().model_copy(update={"tasks": (*graded().tasks, late), "status": Status.UNGRADED, "score": None})
+    assert results_json(result) is None
+    report = results_json(result, unreached={"second"})
+    VALIDATOR.validate(report)
+    assert report is not None
+    assert report["score"] == pytest.approx(graded().score, abs=0.01)
+    (note,) = [test for test in report["tests"] if test["visibility"] == "hidden"]
+    assert note["name"] == "Second: not reached in time"
+
+
+def test_time_excuses_neither_other_faults_nor_an_empty_report() -> None:
+    first = ungraded().tasks[0]
+    second = first.model_copy(update={"task": "second"})
+    assert results_json(ungraded(), unreached={first.task}) is None
+    assert results_json(ungraded().model_copy(update={"tasks": (first, second)}), unreached={"second"}) is None
