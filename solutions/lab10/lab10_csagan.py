@@ -275,9 +275,9 @@ def image_distance(network, n=2000):
     """FID of n images of a generator in evaluation mode against real ones; nan where there is no classifier."""
     if second_classifier is None:
         return float("nan")
-    z = torch.randn(n, noise_dim, device=device)
+    noise = torch.randn(n, noise_dim, device=device)
     c = torch.arange(n, device=device) % n_classes
-    images = torch.cat([network(*part).float() for part in zip(z.split(250), c.split(250))])
+    images = torch.cat([network(*part).float() for part in zip(noise.split(250), c.split(250))])
     return fid(features_of(images), real_features)
 
 

@@ -276,8 +276,8 @@ def image_distance(network, n=2000):
     """FID of n images of a generator in evaluation mode against real ones; nan where there is no classifier."""
     if second_classifier is None:
         return float("nan")
-    z = torch.randn(n, noise_dim, device=device)
-    images = torch.cat([network(part).float() for part in z.split(250)])
+    noise = torch.randn(n, noise_dim, device=device)
+    images = torch.cat([network(part).float() for part in noise.split(250)])
     return fid(features_of(images), real_features)
 
 
