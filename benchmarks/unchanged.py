@@ -2,7 +2,7 @@
 
     python benchmarks/unchanged.py [--rounds 7] [--quick] [--json FILE]
 
-Two classes of copies of the sample class's plain submission to lab 8's first task are graded once, a small and a large one. Then `grader run`
+Two classes of copies of the plain submission to lab 8's first task are graded once, a small and a large one. Then `grader run`
 has nothing to do: each round runs both once more in this process, in turn. A submission costs the difference divided by that of their
 sizes; the rest is the class's. `grader --help` is timed beside it, in a process of its own.
 """
