@@ -36,9 +36,12 @@ PACKAGES = (
     *("jupyter_client.provisioning", "jupyter_client.asynchronous", "traitlets.config"),
     *("ipykernel.debugger", "IPython.core.debugger", "IPython.core.completerlib", "IPython.core.logger", "IPython.core.oinspect"),
     *("IPython.extensions.storemagic", "tornado.platform.asyncio", "tornado.queues", "faulthandler"),
-    *("matplotlib", "matplotlib.pyplot", "matplotlib_inline.backend_inline"),
+    *("matplotlib.figure", "matplotlib.font_manager", "matplotlib.backends.backend_agg", "matplotlib.image", "matplotlib.rcsetup"),
 )
-"""All that a driver, a kernel and a usual notebook import. Where one is not installed, notebooks do without it as well."""
+"""All that a driver, a kernel and a usual notebook import. Where one is not installed, notebooks do without it as well.
+
+Not what looks for its kernel when it is imported, as matplotlib.pyplot and its backend in notebooks do.
+"""
 
 _MESSAGE_BYTES = 128 << 10
 _MOST_DESCRIPTORS = 250
@@ -74,6 +77,7 @@ def warm_up() -> None:
         RuntimeError: an import started a thread, whose locks a fork would find held for ever.
     """
     sys.modules["debugpy"] = None  # type: ignore[assignment]  # nobody debugs here, and it takes 0.2 s to import
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # read by the import; a kernel would have set it
     for name in PACKAGES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from grader.errors import SandboxError
+from grader.execute import Job, execute
 from grader.sandbox import Launch, Outcome, backends, zygote
 from grader.sandbox.base import Running
 from grader.sandbox.bubblewrap import BubblewrapSandbox, find_bwrap
@@ -305,6 +306,28 @@ def _of_user(uid: int) -> list[str]:
         with contextlib.suppress(OSError):
             found += [path.name] if path.name.isdigit() and path.stat().st_uid == uid else []
     return found
+
+
+CELLS = (
+    "import matplotlib, matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+    "plt.figure()\nplt.plot([2, 1])\nprint(matplotlib.get_backend(), plt.get_fignums())",
+    "print(plt.get_fignums())",  # figures are shown and closed at the end of their cell
+    "import os, sys\nprint(os.getppid(), os.getcwd(), sys.argv[0], sys.flags.isolated, os.environ['HOME'])",
+)
+
+
+def test_a_notebook_does_not_see_that_its_packages_were_imported_before(sandbox: ZygoteSandbox) -> None:
+    """Plots above all: pyplot looks for its kernel when it is imported."""
+    cells = [
+        {"cell_type": "code", "id": f"c{i}", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
+        for i, source in enumerate(CELLS)
+    ]
+    job = Job(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode(), None, Limits())
+    fork, plain = (execute(job, one, lambda answers: None) for one in (sandbox, sandbox._plain))
+    assert (fork.status, fork.errors) == (plain.status, plain.errors) == ("completed", ())
+    shown = [[(cell, text.rpartition("(null)\n")[2]) for cell, text in result.outputs] for result in (fork, plain)]
+    assert shown[0] == shown[1]  # but for what fontconfig says where the list of fonts is made
+    assert "<Figure" in shown[0][1][1]
 
 
 def test_a_message_has_no_word_of_the_submission(sandbox: ZygoteSandbox) -> None:
