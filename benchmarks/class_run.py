@@ -105,7 +105,7 @@ def graded(lab: Path, *, forks: bool = False) -> Cost:
 
 
 def _cpu_s() -> tuple[float, float]:
-    """Of this process, and of its children that ended. With forks these are the one that they were forked from; else the executions."""
+    """Of this process, and of its children that ended: with forks, of the one that they were forked from."""
     use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return use[0].ru_utime + use[0].ru_stime, use[1].ru_utime + use[1].ru_stime
 

@@ -135,7 +135,7 @@ class Ours:
             raise SystemExit(f"the notebook did not run: {found.problem or dict(found.answers.problems)} {found.diagnostics}")
         if self._pack is not None:
             self._measure(found.answers)
-        return found.usage.cpu_s if isinstance(self._sandbox, ZygoteSandbox) else 0.0  # else counted with our children's
+        return found.usage.cpu_s
 
     def _measure(self, answers: Answers) -> None:
         assert self._pack is not None
