@@ -36,7 +36,13 @@ PACKAGES = (
     *("jupyter_client.provisioning", "jupyter_client.asynchronous", "traitlets.config"),
     *("ipykernel.debugger", "IPython.core.debugger", "IPython.core.completerlib", "IPython.core.logger", "IPython.core.oinspect"),
     *("IPython.extensions.storemagic", "tornado.platform.asyncio", "tornado.queues", "faulthandler"),
-    *("matplotlib.figure", "matplotlib.font_manager", "matplotlib.backends.backend_agg", "matplotlib.image", "matplotlib.rcsetup"),
+    *(
+        "matplotlib.figure",
+        "matplotlib.font_manager",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.image",
+        "matplotlib.rcsetup",
+    ),
 )
 """All that a driver, a kernel and a usual notebook import. Where one is not installed, notebooks do without it as well.
 
