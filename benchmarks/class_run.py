@@ -2,9 +2,10 @@
 
     python benchmarks/class_run.py [--rounds 5] [--quick] [--json FILE]
 
-Each round runs the sample class's typical submission twice: by bare papermill, with a last cell that generates the same number of
-images, without sandbox, unit checks, metrics or reports; and by the grader, one worker. Order alternates. CPU seconds of the grader are
-its own (import, evaluation, reports, database) and the sandbox's. Start-up of the grading process is counted once a class, and shown apart.
+Each round runs the sample class's typical submission by bare papermill, with a last cell that generates the same number of images,
+without sandbox, unit checks, metrics or reports; and a class of `--size` copies of it by the grader, one worker. Order alternates.
+CPU seconds of the grader are its own (evaluation, reports, database), the sandboxes', and those of the process that executions are
+forked from, which every class starts once. Start-up of the grading process is counted once a class, and shown apart.
 """
 
 import argparse
@@ -37,6 +38,8 @@ from grader.classrun import Selection, grade_class  # noqa: E402
 from grader.course import open_lab  # noqa: E402
 from grader.display import Display  # noqa: E402
 from grader.notebook import parse  # noqa: E402
+from grader.sandbox import open_sandbox  # noqa: E402
+from grader.sandbox.zygote import ZygoteSandbox  # noqa: E402
 from grader.store import Store  # noqa: E402
 from grader.transplant import transplant  # noqa: E402
 
@@ -83,19 +86,28 @@ def bare(folder: Path, submission: Path, template: Path) -> Cost:
     return Cost(**json.loads(done.stdout.splitlines()[-1]), phases={})
 
 
-def graded(lab: Path) -> Cost:
-    """One submission through everything that `grader run` does, in this process, which has its imports behind it."""
-    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+def graded(lab: Path, *, forks: bool = False) -> Cost:
+    """Mean over the submissions of a class, through everything that `grader run` does, in this process, which has its imports behind it."""
+    before, start = _cpu_s(), time.perf_counter()
     with Path(os.devnull).open("w") as nowhere:
         display = Display(Console(file=nowhere))
         summary = grade_class(lab, Selection(force=True), display, workers=1, device="cpu", trust=False)
     wall = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    trusted = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    usage = summary.results[0].tasks[0].usage
-    if usage is None:
-        raise SystemExit(f"the submission was not executed: {summary.results[0].tasks[0].problems}")
-    return Cost(wall, trusted + usage.cpu_s, {**usage.phases, "trusted side": trusted})
+    trusted, children = (after - was for after, was in zip(_cpu_s(), before, strict=True))
+    usages = [result.tasks[0].usage for result in summary.results]
+    executed = [usage for usage in usages if usage is not None]
+    if len(executed) < len(usages):
+        raise SystemExit(f"a submission was not executed: {summary.results[0].tasks[0].problems}")
+    phases = {name: sum(usage.phases[name] for usage in executed) for name in executed[0].phases}
+    phases |= {"trusted side": trusted, **({"imports for all forks": children} if forks else {})}
+    each = {name: seconds / len(executed) for name, seconds in phases.items()}
+    return Cost(wall / len(executed), sum(each.values()), each)
+
+
+def _cpu_s() -> tuple[float, float]:
+    """Of this process, and of its children that ended: with forks, of the one that they were forked from."""
+    use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return use[0].ru_utime + use[0].ru_stime, use[1].ru_utime + use[1].ru_stime
 
 
 def keep_task(spec: Path, task: str) -> None:
@@ -132,16 +144,18 @@ def show(bares: list[Cost], ours: list[Cost], start_up: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--size", type=int, default=10, help="submissions of the class")
+    parser.add_argument("--quick", action="store_true", help="one round, three submissions")
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
     options = parser.parse_args()
-    plain = Student("plain")
+    class_ = tuple(Student(f"student{number:03}") for number in range(3 if options.quick else options.size))
+    forks = isinstance(open_sandbox(), ZygoteSandbox)
     bares, ours = [], []
     with tempfile.TemporaryDirectory() as folder:
         lab = Path(folder) / "lab8"
-        make_class(lab, (plain,))
+        make_class(lab, class_)
         keep_task(lab / "lab.toml", "vanilla")
-        submission = next((lab / "submissions" / plain.name).iterdir())
+        submission = next((lab / "submissions" / class_[0].name).iterdir())
         template = open_lab(lab).template("lab8_vanilla.ipynb")
         graded(lab)  # loads what a class run loads once: torch, the classifier, the templates
         start_up = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
@@ -150,7 +164,7 @@ def main() -> None:
                 if which == "bare":
                     bares.append(bare(Path(folder) / "bare", submission, template))
                 else:
-                    ours.append(graded(lab))
+                    ours.append(graded(lab, forks=forks))
         scores = {r.score for r in Store(open_lab(lab).course.database).newest("lab8")}
     show(bares, ours, start_up)
     if options.json:

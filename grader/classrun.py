@@ -256,8 +256,6 @@ def _write_missing(lab: LabFolder, store: Store, results: Sequence[SubmissionRes
 
 
 def _write_class(lab: LabFolder, store: Store, results: Sequence[SubmissionResult]) -> None:
-    thumbnails = {}
-    for result in results:
-        for task, pictures in store.artifacts(result.lab, owner(result)).items():
-            thumbnails[result.student, task] = next((p for p in pictures if p.name == THUMBNAIL), None)
+    drawn = store.pictures(lab.spec.lab.id, THUMBNAIL)
+    thumbnails = {(r.student, task.task): drawn.get((owner(r), task.task)) for r in results for task in r.tasks}
     write_class(results, thumbnails, lab.spec.lab.title, lab.results)

@@ -9,10 +9,11 @@ from evaluator.pack import public_pack
 from grader.errors import SandboxError
 from grader.models import Level
 from grader.packs import DATASETS, data_folder
-from grader.sandbox import choose
+from grader.sandbox import Choice, choose
 from grader.sandbox.bubblewrap import HELP
 from grader.sandbox.gpu import visible
 from grader.sandbox.meters import open_meter
+from grader.sandbox.zygote import ZygoteSandbox, obstacle
 
 GIB = 1 << 30
 NEEDED_DISK = 2 * GIB
@@ -31,11 +32,19 @@ def _sandbox() -> list[str]:
         return [f"! sandbox: none; {error}"]
     level = choice.sandbox.level
     if level is Level.STRONG:
-        return [f"  sandbox: {level}, self-test passed"]
+        return [f"  sandbox: {level}, self-test passed", _start_up(choice)]
     mark = "!" if level is Level.REDUCED else " "
     option = ", which `grader run` takes with --allow-reduced only" if level is Level.REDUCED else ""
     lines = [f"{mark} sandbox: {level}{option}, self-test passed", *(f"{mark}   student code {hole}" for hole in choice.holes)]
     return [*lines, *(f"{mark}   not {reason}" for reason in choice.passed_over), f"{mark}   for level strong, {HELP}"]
+
+
+def _start_up(choice: Choice) -> str:
+    """Whether executions start from a process that has everything imported."""
+    if isinstance(choice.sandbox, ZygoteSandbox):
+        return "    PyTorch and Jupyter are imported once a run: each execution is a fork, in namespaces of its own"
+    reason = "; ".join(choice.passed_over) or obstacle() or "not asked for"
+    return f"    each execution imports PyTorch and Jupyter anew: {reason}"
 
 
 def _limits() -> str:

@@ -148,13 +148,14 @@ def _opened(checkpoint: Path | None) -> Iterator[int | None]:
 
 
 def _launch(job: Job, sandbox: Sandbox, checkpoint: int | None) -> Launch:
-    files: dict[str, bytes | int] = {name: (_INSIDE / name).read_bytes() for name in ("driver.py", "kernel.py")}
+    files: dict[str, bytes | int] = {name: (_INSIDE / name).read_bytes() for name in ("driver.py", "kernel.py", "forked.py")}
     files |= {"frames.py": Path(frames.__file__).read_bytes(), "landlock.py": Path(landlock.__file__).read_bytes()}
     files["notebook.ipynb"] = job.notebook
     if checkpoint is not None:
         files[_CHECKPOINT] = checkpoint
     graphics = None if job.device == "cpu" else gpu.of_slot(job.slot)
-    return Launch("driver.py", files, job.limits, (str(sandbox.most_processes(job.limits)),), graphics, job.threads, job.slot)
+    processes = str(sandbox.most_processes(job.limits))
+    return Launch("driver.py", files, job.limits, (processes,), graphics, job.threads, job.slot, packages=True)
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

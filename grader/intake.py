@@ -4,9 +4,8 @@ import fnmatch
 import hashlib
 import os
 import re
-import tempfile
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -131,7 +130,7 @@ def take(handin: Handin, into: Path, spec: LabSpec) -> Submission:
             name, remark = _choose_notebook(task.notebook, names, alone=len(spec.task) == 1)
             warnings += [remark] if remark and name else []
             notebooks[task.id] = copier.notebook(name, task.notebook) if name else _no_notebook(task.notebook, remark, names)
-        links, remarks = _take_links(copier, names, spec)
+        links, remarks = _take_links(copier.read, names, spec)
         _take_checkpoints(copier, names, links, spec)
         for name in names:
             if "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in spec.lab.files):
@@ -148,10 +147,10 @@ def take(handin: Handin, into: Path, spec: LabSpec) -> Submission:
 
 def links_of(handin: Handin, spec: LabSpec) -> Mapping[str, str]:
     """Task -> checkpoint link, as in the submission that `take` would make; none where the hand-in cannot be read."""
-    with suppress(GraderError, OSError), tempfile.TemporaryDirectory(prefix="grader-") as folder, handin.open() as files:
+    with suppress(GraderError, OSError), handin.open() as files:
         base = _base(files.names())
         names = [name.removeprefix(base) for name in files.names() if name.startswith(base)]
-        return _take_links(_Copier(files, base, Path(folder)), names, spec)[0]
+        return _take_links(lambda name, limit: b"".join(files.chunks(base + name, limit)), names, spec)[0]
     return {}
 
 
@@ -262,13 +261,15 @@ def _no_notebook(wanted: str, remark: str | None, names: Sequence[str]) -> Probl
     )
 
 
-def _take_links(copier: _Copier, names: Sequence[str], spec: LabSpec) -> tuple[dict[str, str], tuple[str, ...]]:
+def _take_links(
+    read: Callable[[str, int], bytes | None], names: Sequence[str], spec: LabSpec
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """(task -> link, warnings) from checkpoint_links.txt or what is plainly meant to be it."""
     candidates = [name for name in names if LINKS_LIKE.fullmatch(name)]
     if not candidates:
         return {}, ()
     name = LINKS if LINKS in candidates else candidates[0]
-    data = copier.read(name, MAX_LINKS)
+    data = read(name, MAX_LINKS)
     links, warnings = parse_links(data, {task.id: task.notebook for task in spec.task}) if data is not None else ({}, ())
     return links, warnings if name == LINKS else (f"{name} was taken for {LINKS}", *warnings)
 

@@ -235,6 +235,17 @@ class Store:
                 pictures.setdefault(a.task, []).append(picture)
         return pictures
 
+    def pictures(self, lab: str, name: str) -> dict[tuple[str, str], Artifact]:
+        """(student, task) -> the picture of that name, of all results in force."""
+        newest = select(func.max(ResultRow.id)).where(ResultRow.lab == lab).group_by(ResultRow.student)
+        wanted = select(ResultRow.student, ArtifactRow).join(ArtifactRow, ArtifactRow.result_id == ResultRow.id)
+        wanted = wanted.where(ResultRow.id.in_(newest), ArtifactRow.name == name).order_by(ArtifactRow.id.desc())
+        with database_faults(self.path), Session(self._engine) as session:
+            return {
+                (student, a.task): Artifact(name=a.name, media_type=a.media_type, caption=a.caption, data=a.data)
+                for student, a in session.execute(wanted)
+            }
+
     def close(self) -> None:
         """Release the file."""
         self._engine.dispose()

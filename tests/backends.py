@@ -10,13 +10,15 @@ from grader.sandbox.bubblewrap import BubblewrapSandbox, find_bwrap
 from grader.sandbox.confined import ConfinedSandbox, Layers
 from grader.sandbox.meters import Meter, ProcessWalk
 from grader.sandbox.selftest import self_test
+from grader.sandbox.zygote import ZygoteSandbox
 
 ROOT = os.geteuid() == 0
 
 
 @dataclass(frozen=True)
 class Backend:
-    """strong; good; user-id (a user of the slot's, without Landlock); landlock (without a user of the slot's).
+    """strong (bubblewrap); zygote (as strong, forked from a warm process); good; user-id (a user of the slot's, without Landlock);
+    landlock (without a user of the slot's).
 
     Where several processes share what a cgroup would count, the last three are tried without one, as in a container.
     """
@@ -43,11 +45,12 @@ def _confined(level: Level, **layers: bool) -> Callable[[], Sandbox]:
 
 
 STRONG = Backend("strong", lambda: BubblewrapSandbox(find_bwrap()))
+ZYGOTE = Backend("zygote", lambda: ZygoteSandbox(BubblewrapSandbox(find_bwrap())))
 GOOD = Backend("good", _confined(Level.GOOD, own_user=True, landlock=True))
 USER_ID = Backend("user-id", _confined(Level.REDUCED, own_user=True))
 LANDLOCK = Backend("landlock", _confined(Level.REDUCED, landlock=True))
 
-CANDIDATES = (STRONG, GOOD, USER_ID) if ROOT else (STRONG, LANDLOCK)
+CANDIDATES = (STRONG, ZYGOTE, GOOD, USER_ID) if ROOT else (STRONG, LANDLOCK)
 
 
 def missing(backend: Backend) -> str | None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from grader.errors import SandboxError
 from grader.models import Level
-from grader.sandbox import landlock
+from grader.sandbox import landlock, zygote
 from grader.sandbox.base import Launch, LimitError, Outcome, Running, Sandbox, Verdict
 from grader.sandbox.bubblewrap import HELP, BubblewrapSandbox, find_bwrap
 from grader.sandbox.confined import ConfinedSandbox, Layers
 from grader.sandbox.selftest import self_test
 from grader.sandbox.trusting import TrustingSandbox
+from grader.sandbox.zygote import ZygoteSandbox
 
 __all__ = [
     "Choice",
@@ -78,6 +79,8 @@ def choose(trust: bool = False, *, allow_reduced: bool = False, private: tuple[P
 
 def backends(alone: bool = False) -> Iterator[tuple[Level, Callable[[], Sandbox]]]:
     """What this machine may have, strongest first."""
+    if not zygote.obstacle():
+        yield Level.STRONG, lambda: ZygoteSandbox(BubblewrapSandbox(find_bwrap()))
     yield Level.STRONG, lambda: BubblewrapSandbox(find_bwrap())
     if os.geteuid() == 0:
         if landlock.abi():

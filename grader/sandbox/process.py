@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from grader.errors import SandboxError
 from grader.sandbox.base import Launch, LimitError, Outcome, Verdict
@@ -60,12 +61,33 @@ def judge_wall(before: Activity, now: Activity, wall_limit_s: float, load: float
     return "overloaded" if starved and busy > _BUSY_SHARE else "wall-limit"
 
 
+class Supervisor(Protocol):
+    """The process of ours that is the parent of an execution; its own end is the proof that nothing of that is left.
+
+    A subprocess.Popen of launcher.py is one.
+    """
+
+    pid: int
+    returncode: int | None
+    """The script's; negative or 128 + n for signal n."""
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Raises subprocess.TimeoutExpired."""
+
+    def terminate(self) -> None:
+        """Let it end the execution."""
+
+    def kill(self) -> None: ...
+
+
 class Process:
     """A running execution in its own session (see base.Running)."""
 
     def __init__(
         self,
-        process: "subprocess.Popen[bytes]",
+        process: Supervisor,
         channel: socket.socket,
         stderr: socket.socket,
         meter: Meter,
@@ -132,7 +154,7 @@ class Process:
         self._meter.close()
         self._channel.close()
         self._stderr.close()
-        status = self._process.returncode
+        status = self._process.wait(0)
         if status > 128:  # bwrap and our launcher report a signal the way a shell does
             status = 128 - status
         verdict: Verdict = self._verdict or ("killed" if status < 0 else "exited")
@@ -276,8 +298,13 @@ def reveal_options(folders: Sequence[Path]) -> list[str]:
     return [part for folder in dict.fromkeys(folders) if not folder.is_relative_to("/usr") for part in ("--reveal", str(folder))]
 
 
-def rlimits(launch: Launch, largest_file: int, meter: Meter) -> list[str]:
-    """Launcher options for what every execution may not exceed, whatever else confines it."""
+def rlimit_options(launch: Launch, largest_file: int, meter: Meter) -> list[str]:
+    """Launcher options for `rlimits`."""
+    return [part for name, value in rlimits(launch, largest_file, meter).items() for part in ("--limit", f"{name}={value}")]
+
+
+def rlimits(launch: Launch, largest_file: int, meter: Meter) -> dict[str, int]:
+    """RLIMIT_<name> -> value: what every execution may not exceed, whatever else confines it."""
     limits = launch.limits
     values = {
         "CORE": 0,
@@ -288,7 +315,7 @@ def rlimits(launch: Launch, largest_file: int, meter: Meter) -> list[str]:
     }
     if not meter.counts_everything and not launch.gpu:  # between two looks of the watchdog; twice, since reserved is not yet used
         values["DATA"] = 2 * limits.memory_mb << 20
-    return [part for name, value in values.items() for part in ("--limit", f"{name}={value}")]
+    return values
 
 
 def environment(home: str, path: str, launch: Launch) -> dict[str, str]:

@@ -27,7 +27,9 @@ _FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(_FOLDER))
 if TYPE_CHECKING:
     from grader import frames
+    from grader.sandbox.inside import forked
 else:
+    import forked
     import frames
 sys.path.pop(0)
 
@@ -48,6 +50,8 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CELL_FILE = re.compile(r"/cells/(\d+)\.py")
 _PR_SET_DUMPABLE = 4
 _MAX_DESCRIPTOR = 1 << 20
+_WARM = "ipykernel.kernelapp"
+"""A module that only a kernel needs: where it is imported already, this process was forked from one that has all of them."""
 _START_TIMEOUT_S = 600  # the grader's own limits decide
 _OUTPUT_TIMEOUT_S = 10
 """How long a cell's output may still take to arrive after its end; of a flood, some is dropped on the way, perhaps the last word."""
@@ -79,6 +83,15 @@ class Channel:
 
 class KernelManager(AsyncKernelManager):
     """Starts our kernel, whatever kernel the notebook names."""
+
+    forked: "forked.ForkedKernel | None" = None
+
+    async def _async_pre_start_kernel(self, **kwargs: Any) -> Any:
+        """With the process that was forked for it, where there is one."""
+        if self.forked is not None and self.provisioner is None:
+            self.provisioner = forked.ForkProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+            self.provisioner.waiting = self.forked
+        return await super()._async_pre_start_kernel(**kwargs)
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -283,6 +296,8 @@ def _shield(channel: int, processes: int) -> None:
 def main(channel: int, processes: int) -> None:
     """Run the notebook beside this file. processes: limit for this user namespace, 0 for none."""
     _shield(channel, processes)
+    if _WARM in sys.modules:
+        KernelManager.forked = forked.ForkedKernel(_FOLDER / "kernel.py", channel)
     work = Path.home() / "work"
     work.mkdir()
     GraderEngine.channel = Channel(channel)

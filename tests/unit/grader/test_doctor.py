@@ -9,7 +9,7 @@ from grader.models import Level
 from grader.sandbox import Choice
 from grader.sandbox.meters import ProcessWalk
 from grader.sandbox.trusting import TrustingSandbox
-from tests.backends import STRONG, missing
+from tests.backends import STRONG, ZYGOTE, missing
 
 
 def found(monkeypatch: pytest.MonkeyPatch, level: Level) -> list[str]:
@@ -26,7 +26,11 @@ def found(monkeypatch: pytest.MonkeyPatch, level: Level) -> list[str]:
 
 
 def test_the_strong_sandbox_needs_no_more_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found(monkeypatch, Level.STRONG)[:-1] == ["  sandbox: strong, self-test passed"]
+    monkeypatch.setattr(doctor, "obstacle", lambda: "found no cgroup")
+    assert found(monkeypatch, Level.STRONG)[:-1] == [
+        "  sandbox: strong, self-test passed",
+        "    each execution imports PyTorch and Jupyter anew: found no cgroup",
+    ]
 
 
 def test_a_weaker_one_says_what_it_lets_through_and_what_would_raise_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,4 +58,7 @@ def test_limits_are_the_kernels_where_there_is_a_cgroup(monkeypatch: pytest.Monk
 def test_this_machine() -> None:
     if reason := missing(STRONG):
         pytest.skip(f"this machine has no strong sandbox: {reason}")
-    assert "  sandbox: strong, self-test passed" in doctor.examine()
+    lines = doctor.examine()
+    assert "  sandbox: strong, self-test passed" in lines
+    how = "are imported once a run: each execution is a fork" if missing(ZYGOTE) is None else "imports PyTorch and Jupyter anew"
+    assert any(how in line for line in lines)
