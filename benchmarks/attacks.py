@@ -203,8 +203,8 @@ def memory_mb(process: psutil.Process) -> float:
         return 0.0
 
 
-def peer_python(name: str, cache: Path) -> Path:
-    """The interpreter of a peer's own environment, which is made where it is missing."""
+def peer_python(name: str, cache: Path, packages: Sequence[str] = ()) -> Path:
+    """The interpreter of a peer's own environment, which is made, with more packages beside the peer, where it is missing."""
     folder = cache / f"{name}-{PEERS[name]}-py{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
@@ -212,9 +212,8 @@ def peer_python(name: str, cache: Path) -> Path:
         if uv is None:
             raise SystemExit("found no uv, which installs the peers; put it on PATH (https://docs.astral.sh/uv)")
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-        subprocess.run(
-            [uv, "pip", "install", "--quiet", "--python", str(python), f"{name}=={PEERS[name]}", "ipykernel"], check=True
-        )
+        wanted = (f"{name}=={PEERS[name]}", "ipykernel", *packages)
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), *wanted], check=True)
         (folder / "complete").touch()
     return python
 

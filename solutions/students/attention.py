@@ -2,13 +2,8 @@
 
 from collections.abc import Mapping
 
+from students import photographs
 from students.work import body
-
-_OPTIMIZERS = body("""
-    opt_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.0, 0.9))
-    opt_d = torch.optim.Adam(discriminator.parameters(), lr=4e-4, betas=(0.0, 0.9))
-    return opt_g, opt_d
-""")
 
 _GENERATE = body("""
     z = torch.randn(n, noise_dim, device=device)
@@ -67,7 +62,7 @@ DCGAN: Mapping[str, str] = {
         bce = nn.BCEWithLogitsLoss()
         return bce(score_real, torch.ones_like(score_real)) + bce(score_fake, torch.zeros_like(score_fake))
     """),
-    "bce_generator": "return nn.BCEWithLogitsLoss()(score_fake, torch.ones_like(score_fake))",
+    "bce_generator": photographs.CDCGAN["bce_generator"],
     "optimizers": body("""
         adam = torch.optim.Adam
         return adam(generator.parameters(), 2e-4, (0.5, 0.999)), adam(discriminator.parameters(), 2e-4, (0.5, 0.999))
@@ -94,7 +89,7 @@ _ATTENTION: Mapping[str, str] = {
         o = torch.bmm(h, weights.transpose(1, 2)).view(len(x), -1, x.shape[2], x.shape[3])
         return x + self.gamma * self.v(o)
     """),
-    "optimizers": _OPTIMIZERS,
+    "optimizers": photographs.SNGAN["optimizers"],
 }
 
 _UP = """
@@ -124,8 +119,8 @@ SAGAN: Mapping[str, str] = {
     "generator_forward": "return self.net(z.view(-1, 100, 1, 1))",
     "discriminator_layers": f"self.net = nn.Sequential({_DOWN})\nself.linear = norm(nn.Linear(96, 1))",
     "discriminator_forward": "return self.linear(self.net(images).sum((2, 3)))",
-    "hinge_discriminator": "return torch.relu(1 - score_real).mean() + torch.relu(1 + score_fake).mean()",
-    "hinge_generator": "return -torch.mean(score_fake)",
+    "hinge_discriminator": photographs.SNGAN["hinge_discriminator"],
+    "hinge_generator": photographs.SNGAN["hinge_generator"],
     "train": _TRAIN.replace("LOSS", "hinge"),
     "dcgan_checkpoint": 'dcgan_checkpoint = ""',
     "generate": _GENERATE,
@@ -154,7 +149,7 @@ CSAGAN: Mapping[str, str] = {
         plane = self.names(c).view(-1, 1, 32, 32)
         return self.linear(self.net(torch.cat((images, plane), 1)).sum((2, 3)))
     """),
-    "wloss_generator": "return -torch.mean(score_fake)",
+    "wloss_generator": photographs.SNGAN["hinge_generator"],
     "wloss_discriminator": "return torch.mean(score_fake) - torch.mean(score_real) + lambda_ * penalty",
     "gradient_regularisation": "return ((gradient.reshape(len(gradient), -1).pow(2).sum(1) + 1e-12).sqrt() - 1).pow(2).mean()",
     "clip_weights": body("""
@@ -186,10 +181,7 @@ CSAGAN: Mapping[str, str] = {
             save_progress(epoch + 1)
     """),
     "compared_runs": "compared_runs = {}",
-    "generate": body("""
-        z = torch.randn(n, noise_dim, device=device)
-        return trained_generator(z, torch.full((n,), c, device=device)) * 0.5 + 0.5
-    """),
+    "generate": photographs.SNGAN["generate"],
     "q_clipping": "It keeps the critic Lipschitz. Most weights end at the limit.",
     "q_conditioning": "The generator gets 50 numbers of the class, the critic a plane of 32 x 32.",
     "q_comparison": "The penalty was slower and better.",

@@ -1,17 +1,13 @@
 """The sample class of lab 10, graded by the command that instructors use: what each way to paint photographs must get."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from sample_class import make_class
+from sample_classes import Results, codes, graded, lost, make_lab, points, task, value
 from students.lab10 import CLASS
 
-from grader.models import Status, SubmissionResult, TaskResult
-from grader.store import Store
+from grader.models import Status
 
 pytestmark = pytest.mark.slow
 
@@ -22,55 +18,21 @@ OF_UNITS = {DCGAN: 18, SAGAN: 26, CSAGAN: 27}
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lab = tmp_path_factory.mktemp("course") / "lab10"
-    make_class(lab)
-    return lab
+    return make_lab(tmp_path_factory.mktemp("course"), "lab10")
 
 
 @pytest.fixture(scope="module")
-def results(lab: Path) -> dict[str, SubmissionResult]:
-    workers = str(os.cpu_count() or 1)
-    finished = subprocess.run(
-        [sys.executable, "-m", "grader", "run", str(lab), "--workers", workers], capture_output=True, text=True, timeout=1800
-    )
-    assert finished.returncode == 0, finished.stderr + finished.stdout
-    store = Store(lab / "grades.db")  # report.json is for students: it says less of flags
-    found = {result.student: result for result in store.newest("lab10")}
-    store.close()
-    return found
+def results(lab: Path) -> Results:
+    return graded(lab)
 
 
-def task(results: dict[str, SubmissionResult], student: str, index: int) -> TaskResult:
-    (name,) = (student_.name for student_ in CLASS if student_.name.startswith(student))
-    return results[name].tasks[index]
-
-
-def value(result: TaskResult, metric: str) -> float:
-    (found,) = (row.metric for row in result.criteria if row.name == metric)
-    assert found is not None
-    return found.value
-
-
-def points(result: TaskResult, kind: str) -> float:
-    return sum(row.score or 0 for row in result.criteria if row.kind == kind)
-
-
-def lost(result: TaskResult) -> set[str]:
-    """Unit checks without points."""
-    return {row.name for row in result.criteria if row.kind == "unit" and not row.score}
-
-
-def codes(result: TaskResult) -> set[str]:
-    return {flag.code for flag in result.flags}
-
-
-def test_everybody_is_graded(results: dict[str, SubmissionResult]) -> None:
+def test_everybody_is_graded(results: Results) -> None:
     assert results.keys() == {student.name for student in CLASS}
     assert all(result.status != Status.UNGRADED for result in results.values())
 
 
 @pytest.mark.parametrize("index", [DCGAN, SAGAN, CSAGAN])
-def test_the_reference_is_recognised_and_gets_all_points_of_units(results: dict[str, SubmissionResult], index: int) -> None:
+def test_the_reference_is_recognised_and_gets_all_points_of_units(results: Results, index: int) -> None:
     reference = task(results, "01", index)
     assert "look-alike" in codes(reference) and reference.status == Status.HELD
     assert points(reference, "unit") == OF_UNITS[index]
@@ -78,7 +40,7 @@ def test_the_reference_is_recognised_and_gets_all_points_of_units(results: dict[
 
 
 @pytest.mark.parametrize("index", [DCGAN, SAGAN, CSAGAN])
-def test_the_plain_student_gets_all_points_of_units_and_some_of_images(results: dict[str, SubmissionResult], index: int) -> None:
+def test_the_plain_student_gets_all_points_of_units_and_some_of_images(results: Results, index: int) -> None:
     typical = task(results, "02", index)
     assert typical.status == Status.GRADED
     assert points(typical, "unit") == OF_UNITS[index]
@@ -86,26 +48,26 @@ def test_the_plain_student_gets_all_points_of_units_and_some_of_images(results: 
     assert codes(typical) == set()
 
 
-def test_one_image_is_a_zero_for_the_images(results: dict[str, SubmissionResult]) -> None:
+def test_one_image_is_a_zero_for_the_images(results: Results) -> None:
     fixed = task(results, "03", DCGAN)
     assert fixed.problems[0].code == "seed-ignored"
     assert points(fixed, "metric") == 0
     assert points(fixed, "unit") == OF_UNITS[DCGAN]
 
 
-def test_a_few_images_lose_the_points_of_repeats(results: dict[str, SubmissionResult]) -> None:
+def test_a_few_images_lose_the_points_of_repeats(results: Results) -> None:
     few, typical = task(results, "03", SAGAN), task(results, "02", SAGAN)
     assert value(few, REPEATS) > 0.9 > 0.01 > value(typical, REPEATS)
     assert value(few, FID) > value(typical, FID)
 
 
-def test_pictures_of_no_or_the_next_class_do_not_follow_what_was_asked_for(results: dict[str, SubmissionResult]) -> None:
+def test_pictures_of_no_or_the_next_class_do_not_follow_what_was_asked_for(results: Results) -> None:
     typical = value(task(results, "02", CSAGAN), AGREEMENT)
     for student in ("03", "04"):
         assert value(task(results, student, CSAGAN), AGREEMENT) < 0.15 < typical
 
 
-def test_stored_photographs_are_held_beside_what_they_copy(results: dict[str, SubmissionResult], lab: Path) -> None:
+def test_stored_photographs_are_held_beside_what_they_copy(results: Results, lab: Path) -> None:
     stored = task(results, "04", DCGAN)
     assert stored.status == Status.HELD
     assert "memorisation" in codes(stored)
@@ -115,14 +77,14 @@ def test_stored_photographs_are_held_beside_what_they_copy(results: dict[str, Su
     assert points(task(results, "04", SAGAN), "metric") == 0  # no checkpoint
 
 
-def test_failures_are_told_in_the_words_of_the_call(results: dict[str, SubmissionResult]) -> None:
+def test_failures_are_told_in_the_words_of_the_call(results: Results) -> None:
     beyond, crash = task(results, "05", DCGAN).problems[0], task(results, "05", CSAGAN).problems[0]
     assert "this looks like tanh output in [−1, 1]" in beyond.message + beyond.advice
     assert re.match(r"generate\(1, \d\) raised ", crash.message)
     assert points(task(results, "05", SAGAN), "metric") == pytest.approx(points(task(results, "02", SAGAN), "metric"), abs=2.5)
 
 
-def test_each_slip_loses_its_own_points_and_no_others(results: dict[str, SubmissionResult]) -> None:
+def test_each_slip_loses_its_own_points_and_no_others(results: Results) -> None:
     assert lost(task(results, "06", DCGAN)) == {"image_discriminator", "bce_generator"}
     assert lost(task(results, "06", SAGAN)) == {"self_attention_start", "self_attention_weights", "hinge_discriminator"}
     assert lost(task(results, "06", CSAGAN)) == {"clip_weights", "wloss_discriminator"}
@@ -131,11 +93,11 @@ def test_each_slip_loses_its_own_points_and_no_others(results: dict[str, Submiss
         assert points(task(results, "06", index), "metric") == pytest.approx(plain, abs=2.5)
 
 
-def test_what_nobody_touched_earns_nothing(results: dict[str, SubmissionResult]) -> None:
+def test_what_nobody_touched_earns_nothing(results: Results) -> None:
     assert [task(results, "07", index).score for index in (DCGAN, SAGAN, CSAGAN)] == [0, 0, 0]
 
 
-def test_the_report_shows_all_three_tasks(results: dict[str, SubmissionResult], lab: Path) -> None:
+def test_the_report_shows_all_three_tasks(results: Results, lab: Path) -> None:
     page = (lab / "results" / "02-typical" / "report.html").read_text()
     assert all(title in page for title in ("DCGAN on CIFAR-10", "Self-attention GAN on CIFAR-10", "truck"))
     assert len(page) < 4_000_000

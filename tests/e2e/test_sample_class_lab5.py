@@ -1,16 +1,12 @@
 """The sample class of lab 5, graded by the command that instructors use: what each answer to the prompts must get."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from sample_class import make_class
+from sample_classes import Results, codes, graded, make_lab, points, task, value
 from students.lab5 import CLASS
 
-from grader.models import Status, SubmissionResult, TaskResult
-from grader.store import Store
+from grader.models import Status, TaskResult
 
 pytestmark = pytest.mark.slow
 
@@ -20,50 +16,21 @@ ACCURACIES = tuple(f"topk_accuracy2048_{name}_indomain" for name in ("test", "ne
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lab = tmp_path_factory.mktemp("course") / "lab5"
-    make_class(lab)
-    return lab
+    return make_lab(tmp_path_factory.mktemp("course"), "lab5")
 
 
 @pytest.fixture(scope="module")
-def results(lab: Path) -> dict[str, SubmissionResult]:
-    workers = str(os.cpu_count() or 1)
-    finished = subprocess.run(
-        [sys.executable, "-m", "grader", "run", str(lab), "--workers", workers], capture_output=True, text=True, timeout=1800
-    )
-    assert finished.returncode == 0, finished.stderr + finished.stdout
-    store = Store(lab / "grades.db")  # report.json is for students: it says less of flags
-    found = {result.student: result for result in store.newest("lab5")}
-    store.close()
-    return found
+def results(lab: Path) -> Results:
+    return graded(lab)
 
 
-def task(results: dict[str, SubmissionResult], student: str, index: int = CDCGAN) -> TaskResult:
-    (name,) = (student_.name for student_ in CLASS if student_.name.startswith(student))
-    return results[name].tasks[index]
-
-
-def value(result: TaskResult, metric: str) -> float:
-    (found,) = (row.metric for row in result.criteria if row.name == metric)
-    assert found is not None
-    return found.value
-
-
-def points(result: TaskResult, kind: str) -> float:
-    return sum(row.score or 0 for row in result.criteria if row.kind == kind)
-
-
-def codes(result: TaskResult) -> set[str]:
-    return {flag.code for flag in result.flags}
-
-
-def test_everybody_is_graded(results: dict[str, SubmissionResult]) -> None:
+def test_everybody_is_graded(results: Results) -> None:
     assert results.keys() == {student.name for student in CLASS}
     assert all(result.status != Status.UNGRADED for result in results.values())
 
 
 @pytest.mark.parametrize("index", [CDCGAN, ACGAN])
-def test_more_training_draws_more_of_what_was_asked_for(results: dict[str, SubmissionResult], index: int) -> None:
+def test_more_training_draws_more_of_what_was_asked_for(results: Results, index: int) -> None:
     reference, mid, early = (task(results, student, index) for student in ("01", "02", "03"))
     for metric in ACCURACIES:
         assert value(reference, metric) > value(mid, metric) + 0.05 > value(early, metric) + 0.1
@@ -74,13 +41,13 @@ def test_more_training_draws_more_of_what_was_asked_for(results: dict[str, Submi
 
 
 @pytest.mark.parametrize(("index", "target"), [(CDCGAN, 0.60), (ACGAN, 0.50)])
-def test_the_reference_models_reach_their_targets(results: dict[str, SubmissionResult], index: int, target: float) -> None:
+def test_the_reference_models_reach_their_targets(results: Results, index: int, target: float) -> None:
     reference = task(results, "01", index)
     assert all(value(reference, metric) >= target for metric in ACCURACIES)
     assert codes(reference) == {"look-alike"}
 
 
-def test_honest_students_are_not_held(results: dict[str, SubmissionResult]) -> None:
+def test_honest_students_are_not_held(results: Results) -> None:
     for student in ("02", "03", "05"):
         for index in (CDCGAN, ACGAN):
             assert task(results, student, index).status == Status.GRADED
@@ -88,7 +55,7 @@ def test_honest_students_are_not_held(results: dict[str, SubmissionResult]) -> N
 
 
 @pytest.mark.parametrize("index", [CDCGAN, ACGAN])
-def test_a_generator_that_ignores_the_labels_gets_what_chance_gives(results: dict[str, SubmissionResult], index: int) -> None:
+def test_a_generator_that_ignores_the_labels_gets_what_chance_gives(results: Results, index: int) -> None:
     blind = task(results, "04", index)
     assert "class-ignored" in codes(blind)
     assert all(value(blind, metric) < 0.2 for metric in ACCURACIES)
@@ -105,7 +72,7 @@ def right_and_other_shapes(result: TaskResult) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("index", [CDCGAN, ACGAN])
-def test_right_colours_in_wrong_shapes_are_seen_for_what_they_are(results: dict[str, SubmissionResult], index: int) -> None:
+def test_right_colours_in_wrong_shapes_are_seen_for_what_they_are(results: Results, index: int) -> None:
     swapped, mid = task(results, "05", index), task(results, "02", index)
     assert value(swapped, ACCURACIES[0]) < value(mid, ACCURACIES[0]) * 0.6
     right, other = right_and_other_shapes(swapped)
@@ -114,7 +81,7 @@ def test_right_colours_in_wrong_shapes_are_seen_for_what_they_are(results: dict[
     assert right > other
 
 
-def test_one_image_a_prompt_is_a_zero_for_the_images(results: dict[str, SubmissionResult]) -> None:
+def test_one_image_a_prompt_is_a_zero_for_the_images(results: Results) -> None:
     for index in (CDCGAN, ACGAN):
         fixed = task(results, "06", index)
         assert fixed.problems[0].code == "seed-ignored"
@@ -122,7 +89,7 @@ def test_one_image_a_prompt_is_a_zero_for_the_images(results: dict[str, Submissi
         assert points(fixed, "unit") == 24
 
 
-def test_stored_renders_are_held_beside_what_they_copy(results: dict[str, SubmissionResult], lab: Path) -> None:
+def test_stored_renders_are_held_beside_what_they_copy(results: Results, lab: Path) -> None:
     stored = task(results, "07")
     assert stored.status == Status.HELD
     assert {"memorisation", "repeats"} <= codes(stored)
@@ -133,7 +100,7 @@ def test_stored_renders_are_held_beside_what_they_copy(results: dict[str, Submis
     assert points(missing, "metric") == 0 and points(missing, "unit") == 24
 
 
-def test_failures_are_told_in_the_words_of_the_call(results: dict[str, SubmissionResult]) -> None:
+def test_failures_are_told_in_the_words_of_the_call(results: Results) -> None:
     crash, shape = task(results, "08").problems[0], task(results, "08", ACGAN).problems[0]
     assert crash.message.startswith("generate(labels of shape (1, 24)) raised IndexError")
     assert crash.todo == "generate"
@@ -141,12 +108,12 @@ def test_failures_are_told_in_the_words_of_the_call(results: dict[str, Submissio
     assert shape.advice == "put the channels second with .permute(0, 3, 1, 2)"
 
 
-def test_what_nobody_touched_earns_nothing(results: dict[str, SubmissionResult]) -> None:
+def test_what_nobody_touched_earns_nothing(results: Results) -> None:
     for index in (CDCGAN, ACGAN):
         assert task(results, "09", index).score == 0
 
 
-def test_the_report_shows_each_prompt_and_what_was_seen_of_each_label(results: dict[str, SubmissionResult], lab: Path) -> None:
+def test_the_report_shows_each_prompt_and_what_was_seen_of_each_label(results: Results, lab: Path) -> None:
     mid = task(results, "02")
     assert len(mid.prompts) == 64
     assert [label.label for label in mid.labels][:2] == ["gray cube", "red cube"]
@@ -156,7 +123,7 @@ def test_the_report_shows_each_prompt_and_what_was_seen_of_each_label(results: d
     assert len(page) < 2_000_000
 
 
-def test_the_written_report_waits_for_a_person(results: dict[str, SubmissionResult]) -> None:
+def test_the_written_report_waits_for_a_person(results: Results) -> None:
     (row,) = results["02-mid-training"].manual
     assert (row.status, row.points) == (Status.PENDING, 40)
     assert results["02-mid-training"].essays[0].text.startswith("# Report")
